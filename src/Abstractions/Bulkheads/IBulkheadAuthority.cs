@@ -1,0 +1,83 @@
+using System.Collections.Immutable;
+
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>The conversation between a node and the bulkhead's grain. Each request may be repeated and is done once.</summary>
+[Alias("rt.IBulkheadAuthority"), GrainInterfaceType("rt.IBulkheadAuthority")]
+internal interface IBulkheadAuthority : IGrainWithStringKey
+{
+    /// <summary>Held while its turn has not come; the answer "still waiting" asks for the same request again, which keeps its place.</summary>
+    [Alias("Acquire")]
+    ValueTask<SlotGrant> AcquireAsync(SlotRequest request);
+
+    [Alias("Release")]
+    ValueTask<SlotGrant> ReleaseAsync(SlotRelease release);
+
+    [Alias("Renew")]
+    ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request);
+
+    [Alias("Command")]
+    ValueTask<SlotGrant> CommandAsync(SlotOrder order);
+
+    [Alias("GetStatus")]
+    ValueTask<BulkheadStatus> GetStatusAsync();
+}
+
+/// <summary>"<paramref name="Slots"/> for a caller at the door; answer within <paramref name="HoldFor"/>, if only to say that he still waits."</summary>
+[GenerateSerializer, Immutable, Alias("rt.SlotRequest")]
+internal readonly record struct SlotRequest(
+    [property: Id(0)] RequestId Id,
+    [property: Id(1)] int Slots,
+    [property: Id(2)] bool MayWait,
+    [property: Id(3)] TimeSpan HoldFor);
+
+/// <summary>"What my request <paramref name="Sequence"/> got, or still waits for, is not needed any more."</summary>
+[GenerateSerializer, Immutable, Alias("rt.SlotRelease")]
+internal readonly record struct SlotRelease(
+    [property: Id(0)] RequestId Id,
+    [property: Id(1)] long Sequence);
+
+/// <summary>"I still hold these."</summary>
+[GenerateSerializer, Immutable, Alias("rt.SlotRenewalRequest")]
+internal readonly record struct SlotRenewalRequest(
+    [property: Id(0)] RequestId Id,
+    [property: Id(1)] ImmutableArray<long> Permits);
+
+/// <summary>"Each of <paramref name="Renewed"/> is yours for another <paramref name="Lease"/>; what is missing is lost."</summary>
+[GenerateSerializer, Immutable, Alias("rt.SlotRenewal")]
+internal readonly record struct SlotRenewal(
+    [property: Id(0)] TimeSpan Lease,
+    [property: Id(1)] ImmutableArray<long> Renewed);
+
+/// <summary>What became of an acquire.</summary>
+[GenerateSerializer, Alias("rt.SlotVerdict")]
+internal enum SlotVerdict
+{
+    Refused = 0,
+    Granted = 1,
+    StillWaiting = 2,
+    Closed = 3,
+}
+
+/// <summary>The answer to an acquire. A granted permit's lease counts from this answer.</summary>
+[GenerateSerializer, Immutable, Alias("rt.SlotGrant")]
+internal readonly record struct SlotGrant(
+    [property: Id(0)] SlotVerdict Verdict,
+    [property: Id(1)] long Permit,
+    [property: Id(2)] TimeSpan Lease,
+    [property: Id(3)] RefusalReason Reason);
+
+/// <summary>Administration.</summary>
+[GenerateSerializer, Alias("rt.SlotCommand")]
+internal enum SlotCommand
+{
+    None = 0,
+    Close = 1,
+    Reopen = 2,
+}
+
+/// <summary>"Do this."</summary>
+[GenerateSerializer, Immutable, Alias("rt.SlotOrder")]
+internal readonly record struct SlotOrder(
+    [property: Id(0)] RequestId Id,
+    [property: Id(1)] SlotCommand Command);

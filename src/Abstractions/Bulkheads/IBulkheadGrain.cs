@@ -1,0 +1,79 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// A bulkhead as a grain, exact and uncached. The grain key is the policy, or "policy/key". A permit taken here is not renewed by anybody but its
+/// holder: release it, or renew it, before its lease is over.
+/// </summary>
+/// <remarks>
+/// Every method throws <see cref="UnknownPolicyException"/> where the silo has no such policy, and <see cref="ArgumentException"/> where the grain key
+/// is not a legal name.
+/// </remarks>
+[Alias("rt.IBulkheadGrain"), GrainInterfaceType("rt.IBulkheadGrain")]
+public interface IBulkheadGrain : IGrainWithStringKey
+{
+    /// <summary>
+    /// Waits in line for the slots; the call is held. Not acquired where the queue is full, or where the turn has not come within the policy's lease:
+    /// the client library waits for as long as its caller likes.
+    /// </summary>
+    /// <param name="slots">How many; 1 to the policy's capacity.</param>
+    /// <param name="cancellationToken">Ends the wait and leaves the line.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the capacity.</exception>
+    /// <exception cref="BulkheadClosedException">It is closed, or was closed during the wait.</exception>
+    [Alias("Acquire")]
+    ValueTask<SlotPermit> AcquireAsync(int slots = 1, CancellationToken cancellationToken = default);
+
+    /// <summary>Takes the slots now or answers no, without waiting. Never overtakes those who wait.</summary>
+    /// <param name="slots">How many; 1 to the policy's capacity.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the capacity.</exception>
+    /// <exception cref="BulkheadClosedException">It is closed.</exception>
+    [Alias("TryAcquire")]
+    ValueTask<SlotPermit> TryAcquireAsync(int slots = 1);
+
+    /// <summary>Extends a permit by a lease from now. False where it is no longer held: its slots may be somebody else's.</summary>
+    /// <param name="permit">The permit's number.</param>
+    [Alias("Renew")]
+    ValueTask<bool> RenewAsync(long permit);
+
+    /// <summary>Frees the permit's slots. False where it was no longer held; that is harmless.</summary>
+    /// <param name="permit">The permit's number.</param>
+    [Alias("Release")]
+    ValueTask<bool> ReleaseAsync(long permit);
+
+    /// <summary>Pending and later acquires fail; held permits run out.</summary>
+    [Alias("Close")]
+    ValueTask CloseAsync();
+
+    /// <summary>Ends <see cref="CloseAsync"/>.</summary>
+    [Alias("Reopen")]
+    ValueTask ReopenAsync();
+
+    /// <summary>Reads the bulkhead; changes nothing.</summary>
+    [Alias("GetStatus")]
+    ValueTask<BulkheadStatus> GetStatusAsync();
+}
+
+/// <summary>The answer to a direct acquire.</summary>
+/// <param name="IsAcquired">Whether the slots are held.</param>
+/// <param name="Permit">The number to renew and release by; 0 where nothing is held. Later permits of one activation have higher numbers.</param>
+/// <param name="ValidFor">How long it is held without renewal, counted from the answer; count it from before you asked.</param>
+/// <param name="Reason">Why it was refused.</param>
+[GenerateSerializer, Immutable, Alias("rt.SlotPermit")]
+public readonly record struct SlotPermit(
+    [property: Id(0)] bool IsAcquired,
+    [property: Id(1)] long Permit,
+    [property: Id(2)] TimeSpan ValidFor,
+    [property: Id(3)] RefusalReason Reason);
+
+/// <summary>A bulkhead at one instant.</summary>
+/// <param name="Capacity">Slots in the cluster.</param>
+/// <param name="AvailableSlots">Slots that nobody holds; 0 where the capacity was lowered below what is held.</param>
+/// <param name="Permits">Permits that are held.</param>
+/// <param name="Waiting">Acquires that wait.</param>
+/// <param name="IsClosed">Whether acquires fail.</param>
+[GenerateSerializer, Immutable, Alias("rt.BulkheadStatus")]
+public readonly record struct BulkheadStatus(
+    [property: Id(0)] int Capacity,
+    [property: Id(1)] int AvailableSlots,
+    [property: Id(2)] int Permits,
+    [property: Id(3)] int Waiting,
+    [property: Id(4)] bool IsClosed);

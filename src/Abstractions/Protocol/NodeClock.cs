@@ -1,0 +1,26 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>The one clock of a node: monotonic, and read by shells only, once per operation.</summary>
+internal sealed class NodeClock(TimeProvider time)
+{
+    // A timer counts whole milliseconds, at most 49 days of them.
+    private static readonly TimeSpan LongestTimer = TimeSpan.FromDays(1);
+
+    private readonly long _origin = time.GetTimestamp();
+
+    public TimeProvider Time { get; } = time;
+
+    public Instant Now => new(Time.GetElapsedTime(_origin).Ticks);
+
+    /// <summary>Waits for at least so long: timers round down and may fire early, and a token must never be used before it is there.</summary>
+    /// <exception cref="OperationCanceledException">The token was cancelled first.</exception>
+    public async Task WaitAsync(TimeSpan duration, CancellationToken cancellationToken)
+    {
+        var end = Now + duration;
+        for (var left = duration; left > TimeSpan.Zero; left = end - Now)
+        {
+            var timer = TimeSpan.FromMilliseconds(Math.Ceiling(left.TotalMilliseconds));
+            await Task.Delay(timer < LongestTimer ? timer : LongestTimer, Time, cancellationToken);
+        }
+    }
+}

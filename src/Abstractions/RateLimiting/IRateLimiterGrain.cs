@@ -1,0 +1,51 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// A rate limiter as a grain, exact and uncached: for those who want one call and no client library. The grain key is the
+/// policy, or "policy/key". A call that failed without an answer may have spent its tokens; the client library repeats such a call safely.
+/// </summary>
+/// <remarks>
+/// Every method throws <see cref="UnknownPolicyException"/> where the silo has no such policy, and <see cref="ArgumentException"/> where the grain key
+/// is not a legal name.
+/// </remarks>
+[Alias("rt.IRateLimiterGrain"), GrainInterfaceType("rt.IRateLimiterGrain")]
+public interface IRateLimiterGrain : IGrainWithStringKey
+{
+    /// <summary>Takes the tokens now or answers no, without waiting.</summary>
+    /// <param name="tokens">How many; 1 to the policy's burst.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the burst.</exception>
+    [Alias("TryAcquire")]
+    ValueTask<bool> TryAcquireAsync(int tokens = 1);
+
+    /// <summary>
+    /// Waits in line for the tokens; the call is held until they are there, so the wait must fit the caller's response time-out.
+    /// False where the queue is full. A cancelled wait gives its tokens back.
+    /// </summary>
+    /// <param name="tokens">How many; 1 to the policy's burst.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the burst.</exception>
+    [Alias("Acquire")]
+    ValueTask<bool> AcquireAsync(int tokens = 1, CancellationToken cancellationToken = default);
+
+    /// <summary>Reads the level; changes nothing.</summary>
+    [Alias("GetStatus")]
+    ValueTask<RateLimiterStatus> GetStatusAsync();
+
+    /// <summary>Fills the bucket. Those who wait keep their turn and their instant.</summary>
+    [Alias("Reset")]
+    ValueTask ResetAsync();
+}
+
+/// <summary>A limiter at one instant.</summary>
+/// <param name="AvailableTokens">Whole tokens that an acquire could take at once; 0 while others wait.</param>
+/// <param name="Burst">The most that the bucket holds.</param>
+/// <param name="TokensPerPeriod">Tokens that accrue in each <paramref name="Period"/>.</param>
+/// <param name="Period">The time in which they accrue.</param>
+/// <param name="Waiting">Acquires that wait for their instant.</param>
+[GenerateSerializer, Immutable, Alias("rt.RateLimiterStatus")]
+public readonly record struct RateLimiterStatus(
+    [property: Id(0)] long AvailableTokens,
+    [property: Id(1)] long Burst,
+    [property: Id(2)] long TokensPerPeriod,
+    [property: Id(3)] TimeSpan Period,
+    [property: Id(4)] int Waiting);

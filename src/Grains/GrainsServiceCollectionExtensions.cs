@@ -1,0 +1,30 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>What the authority grains need of a silo.</summary>
+internal static class GrainsServiceCollectionExtensions
+{
+    public static IServiceCollection AddReliabilityToolkitGrains(this IServiceCollection services)
+    {
+        services.AddOptions();
+        services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton<NodeClock>();
+        services.TryAddSingleton<PolicySource>();
+
+        // The policies are read before the silo joins: one with faults does not start.
+        services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, PolicyCheck>();
+        return services;
+    }
+
+    private sealed class PolicyCheck(IServiceProvider services) : ILifecycleParticipant<ISiloLifecycle>
+    {
+        public void Participate(ISiloLifecycle lifecycle) =>
+            lifecycle.Subscribe<PolicySource>(ServiceLifecycleStage.First, _ =>
+            {
+                services.GetRequiredService<PolicySource>();
+                return Task.CompletedTask;
+            });
+    }
+}

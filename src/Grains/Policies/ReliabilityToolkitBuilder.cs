@@ -1,0 +1,78 @@
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
+
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>Says which limiters, breakers and bulkheads a silo has. Handed to the delegate of <c>AddReliabilityToolkit</c>.</summary>
+/// <remarks>What is said later wins, setting by setting; code and configuration may be mixed. All silos of a cluster should say the same.</remarks>
+public sealed class ReliabilityToolkitBuilder
+{
+    private readonly ISiloBuilder _silo;
+
+    internal ReliabilityToolkitBuilder(ISiloBuilder silo) => _silo = silo;
+
+    /// <summary>Adds a rate limiter, or changes the one of that name.</summary>
+    /// <param name="policy">Its name: 1 to 64 of A-Z a-z 0-9 . _ -</param>
+    /// <param name="configure">Sets what differs from the defaults.</param>
+    public ReliabilityToolkitBuilder AddRateLimiter(string policy, Action<RateLimiterPolicy>? configure = null) =>
+        Add(policy, policies => policies.RateLimiters, configure);
+
+    /// <summary>Adds a circuit breaker, or changes the one of that name.</summary>
+    /// <param name="policy">Its name: 1 to 64 of A-Z a-z 0-9 . _ -</param>
+    /// <param name="configure">Sets what differs from the defaults.</param>
+    public ReliabilityToolkitBuilder AddCircuitBreaker(string policy, Action<CircuitBreakerPolicy>? configure = null) =>
+        Add(policy, policies => policies.CircuitBreakers, configure);
+
+    /// <summary>Adds a bulkhead, or changes the one of that name.</summary>
+    /// <param name="policy">Its name: 1 to 64 of A-Z a-z 0-9 . _ -</param>
+    /// <param name="configure">Sets what differs from the defaults.</param>
+    public ReliabilityToolkitBuilder AddBulkhead(string policy, Action<BulkheadPolicy>? configure = null) =>
+        Add(policy, policies => policies.Bulkheads, configure);
+
+    /// <summary>
+    /// Reads policies from a configuration section with the children RateLimiters, CircuitBreakers and Bulkheads, each of them policies by name; follows its changes.
+    /// A setting that does not exist or cannot be read is a fault like any other.
+    /// </summary>
+    /// <param name="section">Usually <c>configuration.GetSection("ReliabilityToolkit")</c>.</param>
+    public ReliabilityToolkitBuilder Bind(IConfiguration section)
+    {
+        ArgumentNullException.ThrowIfNull(section);
+        _silo.Services.AddSingleton<IOptionsChangeTokenSource<ReliabilityToolkitPolicies>>(new ConfigurationChangeTokenSource<ReliabilityToolkitPolicies>(section));
+        _silo.Services.Configure<ReliabilityToolkitPolicies>(policies => PolicyBinder.Bind(section, policies));
+        return this;
+    }
+
+    /// <summary>
+    /// Uses Orleans' strongly consistent grain directory in place of the default one, under which any silo that leaves, also in a planned restart,
+    /// makes about 1/N of the grains on the others forget. All silos must say the same.
+    /// </summary>
+    /// <param name="rangeLease">
+    /// How long after a silo died without a goodbye its grains cannot come up elsewhere: longer is stricter (the dead silo, should it live on unseen, has had time to notice),
+    /// shorter is sooner available. What the cluster needs to find out that a silo is dead counts toward it, so a lease of no more than that,
+    /// or zero, means at once. A planned stop never waits. 0 to 10 minutes; Orleans' own default is 30 s.
+    /// </param>
+    /// <exception cref="ArgumentOutOfRangeException">The lease is negative or above 10 minutes.</exception>
+    public ReliabilityToolkitBuilder UseStronglyConsistentDirectory(TimeSpan rangeLease)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rangeLease, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rangeLease, TimeSpan.FromMinutes(10));
+        _silo.AddDistributedGrainDirectory();
+        _silo.Services.Configure<GrainDirectoryOptions>(options => options.RangeLeaseDuration = rangeLease);
+        return this;
+    }
+
+    private ReliabilityToolkitBuilder Add<TPolicy>(string name, Func<ReliabilityToolkitPolicies, IDictionary<string, TPolicy>> kind, Action<TPolicy>? configure)
+        where TPolicy : new()
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        _silo.Services.Configure<ReliabilityToolkitPolicies>(policies =>
+        {
+            if (!kind(policies).TryGetValue(name, out var policy))
+                kind(policies).Add(name, policy = new TPolicy());
+            configure?.Invoke(policy);
+        });
+        return this;
+    }
+}

@@ -1,0 +1,73 @@
+using Orleans.Concurrency;
+
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>The shell around <see cref="TokenLedger"/>. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
+[GrainType("rt.limiter"), Reentrant]
+internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source)
+    : AuthorityGrain<RateLimiterPolicy, TokenLedger>(clock, source), IRateLimiterGrain, IRateLimiterAuthority
+{
+    public ValueTask<bool> TryAcquireAsync(int tokens) => new(Acquire(new TokenRequest(default, tokens, MayWait: false)).IsGranted);
+
+    public async ValueTask<bool> AcquireAsync(int tokens, CancellationToken cancellationToken)
+    {
+        var id = NewAnonymousId();
+        var grant = Acquire(new TokenRequest(id, tokens, MayWait: true));
+        if (!grant.IsGranted)
+            return false;
+        try
+        {
+            await Clock.WaitAsync(grant.ReadyAfter, cancellationToken);
+            return true;
+        }
+        catch (OperationCanceledException)
+        {
+            Cancel(new TokenCancellation(NewAnonymousId(), id.Sequence));
+            throw;
+        }
+    }
+
+    public ValueTask ResetAsync()
+    {
+        Reset(default);
+        return default;
+    }
+
+    public ValueTask<RateLimiterStatus> GetStatusAsync()
+    {
+        var now = Clock.Now;
+        return new(Authority(now).Describe(now));
+    }
+
+    ValueTask<TokenGrant> IRateLimiterAuthority.AcquireAsync(TokenRequest request) => new(Acquire(request));
+
+    ValueTask<TokenGrant> IRateLimiterAuthority.CancelAsync(TokenCancellation cancellation) => new(Cancel(cancellation));
+
+    ValueTask<TokenGrant> IRateLimiterAuthority.ResetAsync(RequestId id) => new(Reset(id));
+
+    protected override RateLimiterPolicy Find(PolicySet policies, string policyName) => policies.RateLimiter(policyName);
+
+    protected override TokenLedger Create(RateLimiterPolicy policy, Instant now) => new(policy, now);
+
+    private TokenGrant Acquire(in TokenRequest request)
+    {
+        var now = Clock.Now;
+        var grant = Authority(now).Acquire(request, now);
+        KeepWhileMemorable(now);
+        return grant;
+    }
+
+    private TokenGrant Cancel(in TokenCancellation cancellation)
+    {
+        var now = Clock.Now;
+        Authority(now).Cancel(cancellation, now);
+        return default;
+    }
+
+    private TokenGrant Reset(in RequestId id)
+    {
+        var now = Clock.Now;
+        Authority(now).Reset(id, now);
+        return default;
+    }
+}

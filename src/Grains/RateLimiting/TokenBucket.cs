@@ -1,0 +1,61 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// The arithmetic of a token bucket, as an integer debt in units in which nothing is rounded: a token costs <c>Period.Ticks</c>,
+/// each elapsed tick repays <c>TokensPerPeriod</c>, and a full bucket owes nothing. Not thread-safe.
+/// </summary>
+internal struct TokenBucket
+{
+    private long _cost;      // of one token; at most 1 day of ticks
+    private long _repay;     // per tick; at most 10^9
+    private long _capacity;  // Burst · cost; at most 2^60
+    private long _debt;      // 0 (full) to capacity (empty)
+
+    public TokenBucket(RateLimiterPolicy policy, Instant now)
+    {
+        _cost = policy.Period.Ticks;
+        _repay = policy.TokensPerPeriod;
+        _capacity = policy.Burst * _cost;
+        At = now;
+    }
+
+    /// <summary>The instant at which the level holds.</summary>
+    public Instant At { get; private set; }
+
+    /// <summary>Whole tokens in the bucket.</summary>
+    public readonly long Tokens => (_capacity - _debt) / _cost;
+
+    /// <summary>When the bucket is full again if nobody takes anything.</summary>
+    public readonly Instant FullAt => At + TimeSpan.FromTicks(TicksToRepay(_debt));
+
+    /// <summary>Accrues up to <paramref name="now"/>. A clock that stood still or stepped back earns nothing.</summary>
+    public void Advance(Instant now)
+    {
+        if (now <= At)
+            return;
+        var elapsed = (now - At).Ticks;
+        _debt = elapsed >= TicksToRepay(_debt) ? 0 : _debt - (elapsed * _repay);
+        At = now;
+    }
+
+    /// <summary>The first instant at which so many tokens are in the bucket, rounded up: never too early.</summary>
+    public readonly Instant ReadyAt(int tokens) => At + TimeSpan.FromTicks(TicksToRepay(_debt + (tokens * _cost) - _capacity));
+
+    /// <summary>Takes tokens out. It cannot owe more than all of it: only what an older, larger policy promised could, and that promise is kept.</summary>
+    public void Spend(int tokens) => _debt = (long)Int128.Min(_debt + ((Int128)tokens * _cost), _capacity);
+
+    /// <summary>
+    /// Goes on under another policy with the tokens that are there: what the new bucket cannot hold is lost, and where it is larger the new room is empty.
+    /// A fraction of a token is lost.
+    /// </summary>
+    public void ChangeTo(RateLimiterPolicy policy)
+    {
+        var tokens = Math.Min(Tokens, policy.Burst);
+        _cost = policy.Period.Ticks;
+        _repay = policy.TokensPerPeriod;
+        _capacity = policy.Burst * _cost;
+        _debt = _capacity - (tokens * _cost);
+    }
+
+    private readonly long TicksToRepay(long debt) => debt <= 0 ? 0 : ((debt - 1) / _repay) + 1;
+}
