@@ -8,19 +8,19 @@ internal interface IBulkheadAuthority : IGrainWithStringKey
 {
     /// <summary>Held while its turn has not come; the answer "still waiting" asks for the same request again, which keeps its place.</summary>
     [Alias("Acquire")]
-    ValueTask<SlotGrant> AcquireAsync(SlotRequest request);
+    ValueTask<SlotGrant> AcquireAsync(SlotRequest request, CancellationToken cancellationToken);
 
     [Alias("Release")]
-    ValueTask<SlotGrant> ReleaseAsync(SlotRelease release);
+    ValueTask<SlotGrant> ReleaseAsync(SlotRelease release, CancellationToken cancellationToken);
 
     [Alias("Renew")]
-    ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request);
+    ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken);
 
     [Alias("Command")]
-    ValueTask<SlotGrant> CommandAsync(SlotOrder order);
+    ValueTask<SlotGrant> CommandAsync(SlotOrder order, CancellationToken cancellationToken);
 
     [Alias("GetStatus")]
-    ValueTask<BulkheadStatus> GetStatusAsync();
+    ValueTask<BulkheadStatus> GetStatusAsync(CancellationToken cancellationToken);
 }
 
 /// <summary>"<paramref name="Slots"/> for a caller at the door; answer within <paramref name="HoldFor"/>, if only to say that he still waits."</summary>
@@ -31,17 +31,13 @@ internal readonly record struct SlotRequest(
     [property: Id(2)] bool MayWait,
     [property: Id(3)] TimeSpan HoldFor);
 
-/// <summary>"What my request <paramref name="Sequence"/> got, or still waits for, is not needed any more."</summary>
+/// <summary>"What my request <paramref name="Id"/> got, or still waits for, is not needed any more." Safe to repeat by itself.</summary>
 [GenerateSerializer, Immutable, Alias("rt.SlotRelease")]
-internal readonly record struct SlotRelease(
-    [property: Id(0)] RequestId Id,
-    [property: Id(1)] long Sequence);
+internal readonly record struct SlotRelease([property: Id(0)] RequestId Id);
 
-/// <summary>"I still hold these."</summary>
+/// <summary>"I still hold these." Safe to repeat by itself.</summary>
 [GenerateSerializer, Immutable, Alias("rt.SlotRenewalRequest")]
-internal readonly record struct SlotRenewalRequest(
-    [property: Id(0)] RequestId Id,
-    [property: Id(1)] ImmutableArray<long> Permits);
+internal readonly record struct SlotRenewalRequest([property: Id(0)] ImmutableArray<long> Permits);
 
 /// <summary>"Each of <paramref name="Renewed"/> is yours for another <paramref name="Lease"/>; what is missing is lost."</summary>
 [GenerateSerializer, Immutable, Alias("rt.SlotRenewal")]

@@ -5,16 +5,16 @@ namespace ReliabilityToolkit.Orleans;
 internal interface ICircuitBreakerAuthority : IGrainWithStringKey
 {
     [Alias("Enter")]
-    ValueTask<CircuitPass> EnterAsync(RequestId id);
+    ValueTask<CircuitPass> EnterAsync(RequestId id, CancellationToken cancellationToken);
 
     [Alias("Report")]
-    ValueTask<CircuitPass> ReportAsync(CircuitReport report);
+    ValueTask<CircuitPass> ReportAsync(CircuitReport report, CancellationToken cancellationToken);
 
     [Alias("Command")]
-    ValueTask<CircuitPass> CommandAsync(CircuitOrder order);
+    ValueTask<CircuitPass> CommandAsync(CircuitOrder order, CancellationToken cancellationToken);
 
     [Alias("GetStatus")]
-    ValueTask<CircuitBreakerStatus> GetStatusAsync();
+    ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken);
 }
 
 /// <summary>"The call that you let through with this generation and trial went so."</summary>

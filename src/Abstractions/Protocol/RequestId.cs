@@ -15,8 +15,11 @@ internal readonly record struct RequestId(
     [property: Id(2)] long Sequence,
     [property: Id(3)] long OldestOpen)
 {
-    /// <summary>Most requests of one channel that may be open at once: what an authority remembers of it is bounded by this.</summary>
-    public const int MaxOpen = 1024;
+    /// <summary>
+    /// How far a request may lag behind the newest of its channel: what an authority remembers of a channel is bounded by this. One that lags
+    /// further is answered with the void answer and not done. A thread that sleeps for 16 ms between number and call, at a million calls per second, is still heard.
+    /// </summary>
+    public const int MaxOpen = 16_384;
 
     public bool IsAnonymous => Node == Guid.Empty;
 

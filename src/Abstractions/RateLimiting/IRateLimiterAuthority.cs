@@ -5,16 +5,16 @@ namespace ReliabilityToolkit.Orleans;
 internal interface IRateLimiterAuthority : IGrainWithStringKey
 {
     [Alias("Acquire")]
-    ValueTask<TokenGrant> AcquireAsync(TokenRequest request);
+    ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken);
 
     [Alias("Cancel")]
-    ValueTask<TokenGrant> CancelAsync(TokenCancellation cancellation);
+    ValueTask<TokenGrant> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken);
 
     [Alias("Reset")]
-    ValueTask<TokenGrant> ResetAsync(RequestId id);
+    ValueTask<TokenGrant> ResetAsync(RequestId id, CancellationToken cancellationToken);
 
     [Alias("GetStatus")]
-    ValueTask<RateLimiterStatus> GetStatusAsync();
+    ValueTask<RateLimiterStatus> GetStatusAsync(CancellationToken cancellationToken);
 }
 
 /// <summary>"<paramref name="Tokens"/> for a caller at the door; he will wait (or not)."</summary>
@@ -24,11 +24,9 @@ internal readonly record struct TokenRequest(
     [property: Id(1)] int Tokens,
     [property: Id(2)] bool MayWait);
 
-/// <summary>"The caller of my request <paramref name="Sequence"/> has gone; take back what was his."</summary>
+/// <summary>"The caller of my request <paramref name="Id"/> has gone; take back what was promised him." Safe to repeat by itself.</summary>
 [GenerateSerializer, Immutable, Alias("rt.TokenCancellation")]
-internal readonly record struct TokenCancellation(
-    [property: Id(0)] RequestId Id,
-    [property: Id(1)] long Sequence);
+internal readonly record struct TokenCancellation([property: Id(0)] RequestId Id);
 
 /// <summary>The answer: yours after <paramref name="ReadyAfter"/> (zero: now), or no, and come back after <paramref name="RetryAfter"/>.</summary>
 [GenerateSerializer, Immutable, Alias("rt.TokenGrant")]

@@ -20,7 +20,7 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
         }
         catch (OperationCanceledException)
         {
-            Release(new SlotRelease(NewAnonymousId(), id.Sequence));
+            Release(new SlotRelease(id));
             throw;
         }
     }
@@ -64,11 +64,11 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
         return new(status);
     }
 
-    ValueTask<SlotGrant> IBulkheadAuthority.AcquireAsync(SlotRequest request) => new(Acquire(request));
+    ValueTask<SlotGrant> IBulkheadAuthority.AcquireAsync(SlotRequest request, CancellationToken cancellationToken) => new(Acquire(request));
 
-    ValueTask<SlotGrant> IBulkheadAuthority.ReleaseAsync(SlotRelease release) => new(Release(release));
+    ValueTask<SlotGrant> IBulkheadAuthority.ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => new(Release(release));
 
-    ValueTask<SlotRenewal> IBulkheadAuthority.RenewAsync(SlotRenewalRequest request)
+    ValueTask<SlotRenewal> IBulkheadAuthority.RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken)
     {
         var now = Clock.Now;
         var renewal = Authority(now).Renew(request, now);
@@ -76,7 +76,9 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
         return new(renewal);
     }
 
-    ValueTask<SlotGrant> IBulkheadAuthority.CommandAsync(SlotOrder order) => new(Obey(order));
+    ValueTask<SlotGrant> IBulkheadAuthority.CommandAsync(SlotOrder order, CancellationToken cancellationToken) => new(Obey(order));
+
+    ValueTask<BulkheadStatus> IBulkheadAuthority.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
     /// <summary>Those who wait ask again and find the next activation.</summary>
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)

@@ -11,6 +11,8 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPolicy>
 {
+    private static readonly SlotGrant StillWaiting = new(SlotVerdict.StillWaiting, 0, default, default);
+
     private readonly AnswerLog<SlotGrant> _answers = new();
     private readonly Dictionary<RequestKey, Claim> _claims = [];
     private readonly Dictionary<long, Claim> _permits = [];
@@ -45,20 +47,14 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
         ArgumentOutOfRangeException.ThrowIfLessThan(request.Slots, 1, "slots");
         ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Slots, _policy.Capacity, "slots");
         Advance(now);
+        if (_claims.TryGetValue(request.Id.Key, out var claim))
+            return AnswerAgain(claim, request.HoldFor, now);
         if (_answers.TryRecall(request.Id, now, out var answer))
-            return answer.Verdict == SlotVerdict.Granted ? GrantAgain(answer.Permit, now) : answer;
-        if (_claims.TryGetValue(request.Id.Key, out var waiting))
-        {
-            if (waiting.IsCallHeld)
-                Tell(waiting.Id, new SlotGrant(SlotVerdict.StillWaiting, 0, default, default)); // the call that this one repeats
-            Hold(waiting, request.HoldFor, now);
-            return null;
-        }
-
+            return answer;
         if (_isClosed)
             return Decide(request.Id, new SlotGrant(SlotVerdict.Closed, 0, default, default));
         if (_waiting.Count == 0 && request.Slots <= _policy.Capacity - _slotsHeld)
-            return Decide(request.Id, Grant(new Claim(request.Id, request.Slots), now));
+            return Grant(new Claim(request.Id, request.Slots), now);
         if (!request.MayWait)
             return Decide(request.Id, new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.NoFreeSlot));
         if (_waiting.Count >= _policy.QueueLimit)
@@ -72,16 +68,14 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
     public SlotGrant Release(in SlotRelease release, Instant now)
     {
         Advance(now);
-        if (_answers.TryRecall(release.Id, now, out var answer))
-            return answer;
 
         // The release may overtake the request: remembered as refused, the request then takes nothing.
-        var released = release.Id with { Sequence = release.Sequence };
-        _answers.Remember(released, default);
-        if (_claims.TryGetValue(released.Key, out var claim))
-            Drop(claim, new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.WaitExpired));
+        _answers.TryRecall(release.Id, now, out _);
+        _answers.Remember(release.Id, default);
+        if (_claims.TryGetValue(release.Id.Key, out var claim))
+            Drop(claim, default);
         Serve(now);
-        return Decide(release.Id, default);
+        return default;
     }
 
     /// <summary>Frees a permit by its number; false where it is not held.</summary>
@@ -205,7 +199,7 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
                 continue;
             }
 
-            Tell(claim.Id, new SlotGrant(SlotVerdict.StillWaiting, 0, default, default));
+            Tell(claim.Id, StillWaiting);
             claim.IsCallHeld = false;
             claim.DueAt = now + _policy.Lease;
         }
@@ -219,7 +213,6 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
             _waiting.Remove(claim.Node);
             var wasHeld = claim.IsCallHeld;
             var grant = Grant(claim, now);
-            _answers.Remember(claim.Id, grant);
             if (wasHeld)
                 Tell(claim.Id, grant);
         }
@@ -234,14 +227,26 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
         _permits.Add(claim.Permit, claim);
         _held.AddLast(claim.Node);
         _slotsHeld += claim.Slots;
+
+        // Once the permit has ended, a late copy of the request gets the void answer and no slot.
+        _answers.Remember(claim.Id, default);
         return new SlotGrant(SlotVerdict.Granted, claim.Permit, _policy.Lease, default);
     }
 
-    // A repeated answer starts the lease anew, for the asker counts it from before he asked again.
-    private SlotGrant GrantAgain(long permit, Instant now) =>
-        Renew(permit, now, out var lease)
-            ? new SlotGrant(SlotVerdict.Granted, permit, lease, default)
-            : new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.WaitExpired);
+    // What is alive needs no remembered answer. A grant that is repeated starts its lease anew, for the asker counts it from before he asked again.
+    private SlotGrant? AnswerAgain(Claim claim, TimeSpan holdFor, Instant now)
+    {
+        if (claim.Permit != 0)
+        {
+            Renew(claim.Permit, now, out var lease);
+            return new SlotGrant(SlotVerdict.Granted, claim.Permit, lease, default);
+        }
+
+        if (claim.IsCallHeld)
+            Tell(claim.Id, StillWaiting); // the call that this one repeats
+        Hold(claim, holdFor, now);
+        return null;
+    }
 
     private void Wait(Claim claim, TimeSpan holdFor, Instant now)
     {

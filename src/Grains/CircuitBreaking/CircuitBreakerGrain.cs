@@ -27,11 +27,13 @@ internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source)
         return new(Authority(now).Describe(now));
     }
 
-    ValueTask<CircuitPass> ICircuitBreakerAuthority.EnterAsync(RequestId id) => Enter(id);
+    ValueTask<CircuitPass> ICircuitBreakerAuthority.EnterAsync(RequestId id, CancellationToken cancellationToken) => Enter(id);
 
-    ValueTask<CircuitPass> ICircuitBreakerAuthority.ReportAsync(CircuitReport report) => new(Report(report));
+    ValueTask<CircuitPass> ICircuitBreakerAuthority.ReportAsync(CircuitReport report, CancellationToken cancellationToken) => new(Report(report));
 
-    ValueTask<CircuitPass> ICircuitBreakerAuthority.CommandAsync(CircuitOrder order) => new(Obey(order));
+    ValueTask<CircuitPass> ICircuitBreakerAuthority.CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => new(Obey(order));
+
+    ValueTask<CircuitBreakerStatus> ICircuitBreakerAuthority.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
     protected override CircuitBreakerPolicy Find(PolicySet policies, string policyName) => policies.CircuitBreaker(policyName);
 

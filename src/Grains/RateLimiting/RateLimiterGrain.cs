@@ -22,7 +22,7 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source)
         }
         catch (OperationCanceledException)
         {
-            Cancel(new TokenCancellation(NewAnonymousId(), id.Sequence));
+            Cancel(new TokenCancellation(id));
             throw;
         }
     }
@@ -39,11 +39,13 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source)
         return new(Authority(now).Describe(now));
     }
 
-    ValueTask<TokenGrant> IRateLimiterAuthority.AcquireAsync(TokenRequest request) => new(Acquire(request));
+    ValueTask<TokenGrant> IRateLimiterAuthority.AcquireAsync(TokenRequest request, CancellationToken cancellationToken) => new(Acquire(request));
 
-    ValueTask<TokenGrant> IRateLimiterAuthority.CancelAsync(TokenCancellation cancellation) => new(Cancel(cancellation));
+    ValueTask<TokenGrant> IRateLimiterAuthority.CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => new(Cancel(cancellation));
 
-    ValueTask<TokenGrant> IRateLimiterAuthority.ResetAsync(RequestId id) => new(Reset(id));
+    ValueTask<TokenGrant> IRateLimiterAuthority.ResetAsync(RequestId id, CancellationToken cancellationToken) => new(Reset(id));
+
+    ValueTask<RateLimiterStatus> IRateLimiterAuthority.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
     protected override RateLimiterPolicy Find(PolicySet policies, string policyName) => policies.RateLimiter(policyName);
 

@@ -45,18 +45,14 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
     /// </summary>
     public void Cancel(in TokenCancellation cancellation, Instant now)
     {
-        if (_answers.TryRecall(cancellation.Id, now, out _))
-            return;
-        _answers.Remember(cancellation.Id, default);
-
         // The cancellation may overtake the request: remembered as refused, the request then takes nothing.
-        var cancelled = cancellation.Id with { Sequence = cancellation.Sequence };
-        _answers.Remember(cancelled, default);
+        _answers.TryRecall(cancellation.Id, now, out _);
+        _answers.Remember(cancellation.Id, default);
 
         Settle(now);
         for (var node = _waiting.First; node is not null; node = node.Next)
         {
-            if (node.Value.Request != cancelled.Key)
+            if (node.Value.Request != cancellation.Id.Key)
                 continue;
             _waiting.Remove(node);
             ServeTheQueueAgain();

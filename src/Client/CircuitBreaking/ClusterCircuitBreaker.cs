@@ -1,0 +1,214 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// A circuit breaker whose state is the cluster's. Get it from <see cref="IReliabilityToolkit"/>; it is shared and thread-safe.
+/// </summary>
+/// <remarks>
+/// Today each call asks the authority before and tells it after: two grain calls. A report that finds no authority in time is dropped, and the
+/// call's own result or error reaches the caller all the same; a trial that is not reported counts as a failure when its lease ends.
+/// </remarks>
+public sealed class ClusterCircuitBreaker
+{
+    private readonly string _name;
+    private readonly ICircuitBreakerAuthority _authority;
+    private readonly AuthorityCaller _caller;
+    private readonly RequestChannel _channel;
+    private readonly Func<Exception, bool>? _isFailure;
+
+    internal ClusterCircuitBreaker(string name, ICircuitBreakerAuthority authority, AuthorityCaller caller, RequestChannel channel, Func<Exception, bool>? isFailure)
+    {
+        _name = name;
+        _authority = authority;
+        _caller = caller;
+        _channel = channel;
+        _isFailure = isFailure;
+    }
+
+    /// <summary>Makes the call if the circuit lets it through, and tells the circuit how it went. The call's result or error reaches the caller unchanged.</summary>
+    /// <param name="operation">The call, handed <paramref name="state"/> and <paramref name="cancellationToken"/>.</param>
+    /// <param name="state">Handed to the operation, in place of a closure.</param>
+    /// <param name="cancellationToken">The caller's. A call that it ends is neither success nor failure.</param>
+    /// <exception cref="CircuitOpenException">The circuit is open, isolated, or has its trials under way: the operation was not invoked.</exception>
+    /// <exception cref="AuthorityUnavailableException">The authority did not answer in time: the operation was not invoked.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy: the operation was not invoked.</exception>
+    public async ValueTask<TResult> CallAsync<TState, TResult>(
+        Func<TState, CancellationToken, ValueTask<TResult>> operation, TState state, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(operation);
+        var pass = await EnterAsync(cancellationToken);
+        if (!pass.IsAdmitted)
+            throw new CircuitOpenException(_name, pass.RetryAfter);
+
+        TResult result;
+        try
+        {
+            result = await operation(state, cancellationToken);
+        }
+        catch (Exception e)
+        {
+            await ReportAsync(pass, Judge(e, cancellationToken));
+            throw;
+        }
+
+        await ReportAsync(pass, CircuitOutcome.Succeeded);
+        return result;
+    }
+
+    /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
+    public async ValueTask CallAsync<TState>(Func<TState, CancellationToken, ValueTask> operation, TState state, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(operation);
+        await CallAsync(
+            static async (call, token) =>
+            {
+                await call.operation(call.state, token);
+                return true;
+            },
+            (operation, state),
+            cancellationToken);
+    }
+
+    /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
+    [System.Runtime.CompilerServices.OverloadResolutionPriority(1)]
+    public ValueTask<TResult> CallAsync<TResult>(Func<CancellationToken, ValueTask<TResult>> operation, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(operation);
+        return CallAsync(static (call, token) => call(token), operation, cancellationToken);
+    }
+
+    /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
+    [System.Runtime.CompilerServices.OverloadResolutionPriority(1)]
+    public ValueTask CallAsync(Func<CancellationToken, ValueTask> operation, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(operation);
+        return CallAsync(static (call, token) => call(token), operation, cancellationToken);
+    }
+
+    /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
+    public ValueTask<TResult> CallAsync<TResult>(Func<CancellationToken, Task<TResult>> operation, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(operation);
+        return CallAsync(static (call, token) => new ValueTask<TResult>(call(token)), operation, cancellationToken);
+    }
+
+    /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
+    public ValueTask CallAsync(Func<CancellationToken, Task> operation, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(operation);
+        return CallAsync(static (call, token) => new ValueTask(call(token)), operation, cancellationToken);
+    }
+
+    /// <summary>Asks to make a call, without exceptions for a no. Tell the ticket how the call went.</summary>
+    /// <param name="cancellationToken">Ends the asking.</param>
+    /// <exception cref="AuthorityUnavailableException">The authority did not answer in time.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
+    public async ValueTask<CircuitTicket> TryEnterAsync(CancellationToken cancellationToken = default) => new(this, await EnterAsync(cancellationToken));
+
+    /// <summary>Opens the circuit for a whole cool-down from now. An isolated one stays isolated.</summary>
+    /// <param name="cancellationToken">Ends the call; whether it was carried out is then unknown.</param>
+    /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
+    public Task TripAsync(CancellationToken cancellationToken = default) => CommandAsync(CircuitCommand.Trip, cancellationToken);
+
+    /// <summary>Opens the circuit until <see cref="ResetAsync"/>.</summary>
+    /// <inheritdoc cref="TripAsync"/>
+    public Task IsolateAsync(CancellationToken cancellationToken = default) => CommandAsync(CircuitCommand.Isolate, cancellationToken);
+
+    /// <summary>Closes the circuit and forgets its failures; calls under way no longer count.</summary>
+    /// <inheritdoc cref="TripAsync"/>
+    public Task ResetAsync(CancellationToken cancellationToken = default) => CommandAsync(CircuitCommand.Reset, cancellationToken);
+
+    /// <summary>Reads the state at the authority; admits nothing.</summary>
+    /// <inheritdoc cref="TripAsync"/>
+    public ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken = default) =>
+        _caller.CallAsync(_name, _authority, static (authority, token) => authority.GetStatusAsync(token), cancellationToken);
+
+    /// <summary>Tells the authority how a call went. Not the caller's token: his call is over, and its outcome counts.</summary>
+    internal async ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome)
+    {
+        var id = _channel.Open();
+        try
+        {
+            await _caller.CallAsync(
+                _name,
+                (_authority, report: new CircuitReport(id, pass.Generation, pass.Trial, outcome)),
+                static (call, token) => call._authority.ReportAsync(call.report, token),
+                CancellationToken.None);
+        }
+        catch (AuthorityUnavailableException)
+        {
+            // The caller's result is worth more to him than our count.
+        }
+        finally
+        {
+            _channel.Close(id);
+        }
+    }
+
+    private async ValueTask<CircuitPass> EnterAsync(CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        var id = _channel.Open();
+        var isAbandoned = false;
+        try
+        {
+            var pass = await AskAsync(id, cancellationToken);
+            return pass.Generation > 0 ? pass : throw AuthorityUnavailableException.ForVoidAnswer(_name);
+        }
+        catch (OperationCanceledException)
+        {
+            isAbandoned = true;
+            _ = AbandonAsync(id);
+            throw;
+        }
+        finally
+        {
+            if (!isAbandoned)
+                _channel.Close(id);
+        }
+    }
+
+    private ValueTask<CircuitPass> AskAsync(RequestId id, CancellationToken cancellationToken) =>
+        _caller.CallAsync(_name, (_authority, id), static (call, token) => call._authority.EnterAsync(call.id, token), cancellationToken);
+
+    // The caller has gone, and may have left a trial behind. Asking again under the same number finds out, and frees its place.
+    private async Task AbandonAsync(RequestId id)
+    {
+        try
+        {
+            var pass = await AskAsync(id, CancellationToken.None);
+            if (pass.Trial != 0)
+                await ReportAsync(pass, CircuitOutcome.Ignored);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // Nobody is left to be told; the trial's lease ends by itself.
+        }
+        finally
+        {
+            _channel.Close(id);
+        }
+    }
+
+    private async Task CommandAsync(CircuitCommand command, CancellationToken cancellationToken)
+    {
+        var id = _channel.Open();
+        try
+        {
+            await _caller.CallAsync(
+                _name,
+                (_authority, order: new CircuitOrder(id, command)),
+                static (call, token) => call._authority.CommandAsync(call.order, token),
+                cancellationToken);
+        }
+        finally
+        {
+            _channel.Close(id);
+        }
+    }
+
+    // What does not count as a failure is an answer of a downstream that lives: a success.
+    private CircuitOutcome Judge(Exception e, CancellationToken cancellationToken) =>
+        e is OperationCanceledException && cancellationToken.IsCancellationRequested ? CircuitOutcome.Ignored
+        : _isFailure?.Invoke(e) == false ? CircuitOutcome.Succeeded
+        : CircuitOutcome.Failed;
+}

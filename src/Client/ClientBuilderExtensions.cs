@@ -1,0 +1,42 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>Adds the toolkit to a process outside the cluster.</summary>
+public static class ClientBuilderExtensions
+{
+    /// <summary>Registers <see cref="IReliabilityToolkit"/>. In a silo it is there already, by the silo's <c>AddReliabilityToolkit</c>.</summary>
+    /// <param name="client">The Orleans client to talk through.</param>
+    /// <param name="configure">Sets what differs from the defaults.</param>
+    public static IClientBuilder AddReliabilityToolkit(this IClientBuilder client, Action<ReliabilityToolkitClientOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(client);
+        if (configure is not null)
+            client.Services.Configure(configure);
+        client.Services.AddReliabilityToolkitClient();
+        return client;
+    }
+
+    internal static IServiceCollection AddReliabilityToolkitClient(this IServiceCollection services)
+    {
+        services.AddOptions<ReliabilityToolkitClientOptions>().ValidateOnStart();
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<ReliabilityToolkitClientOptions>, ClientOptionsCheck>());
+        services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton<NodeClock>();
+        services.TryAddSingleton<IReliabilityToolkit>(static provider => new NodeToolkit(
+            provider.GetRequiredService<IGrainFactory>(),
+            provider.GetRequiredService<NodeClock>(),
+            Random.Shared,
+            Guid.NewGuid(),
+            provider.GetRequiredService<IOptions<ReliabilityToolkitClientOptions>>().Value));
+        return services;
+    }
+
+    private sealed class ClientOptionsCheck : IValidateOptions<ReliabilityToolkitClientOptions>
+    {
+        public ValidateOptionsResult Validate(string? name, ReliabilityToolkitClientOptions options) =>
+            options.Validate() is { Count: > 0 } faults ? ValidateOptionsResult.Fail(faults) : ValidateOptionsResult.Success;
+    }
+}

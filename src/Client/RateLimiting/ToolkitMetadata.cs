@@ -1,0 +1,29 @@
+using System.Threading.RateLimiting;
+
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>What the leases of this library tell beside <see cref="MetadataName.RetryAfter"/> and <see cref="MetadataName.ReasonPhrase"/>.</summary>
+public static class ToolkitMetadata
+{
+    /// <summary>Why an acquire was refused. On every lease that is not acquired.</summary>
+    public static MetadataName<RefusalReason> Reason { get; } = new("REFUSAL_REASON");
+}
+
+/// <summary>Helpers for leases.</summary>
+public static class RateLimitLeaseExtensions
+{
+    /// <summary>Turns a refusal into an exception, for callers that compose by exceptions; gives the lease back where it is acquired.</summary>
+    /// <param name="lease">A lease of this library or any other.</param>
+    /// <exception cref="RateLimitedException">The lease is not acquired; carries its reason and its retry-after. The lease is disposed.</exception>
+    public static TLease EnsureAcquired<TLease>(this TLease lease)
+        where TLease : RateLimitLease
+    {
+        ArgumentNullException.ThrowIfNull(lease);
+        if (lease.IsAcquired)
+            return lease;
+        lease.TryGetMetadata(ToolkitMetadata.Reason, out var reason);
+        var retryAfter = lease.TryGetMetadata(MetadataName.RetryAfter, out var wait) ? wait : (TimeSpan?)null;
+        lease.Dispose();
+        throw new RateLimitedException(reason, retryAfter);
+    }
+}

@@ -1,0 +1,32 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>How a node talks to the authorities.</summary>
+public sealed class ReliabilityToolkitClientOptions
+{
+    /// <summary>
+    /// How long a call waits for the authority's answer, repeats included, before it counts as unavailable. Default 1 s; 10 ms to 1 minute.
+    /// The wait for tokens or slots is not part of it.
+    /// </summary>
+    public TimeSpan CallTimeout { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// How many limiters, breakers and bulkheads (of each kind) the node keeps at hand; beyond that, those not used for longest are let go and made
+    /// anew when asked for. One that the application kept goes on working. Default 10,000; 1 to 10,000,000.
+    /// </summary>
+    public int MaxCachedInstances { get; set; } = 10_000;
+
+    /// <summary>
+    /// Which exceptions a breaker's calls count as failures, by policy; one that does not count is a success. Default, for a policy that is not in here:
+    /// every exception. A call ended by its own caller's cancellation is neither, and is not asked about.
+    /// </summary>
+    public IDictionary<string, Func<Exception, bool>> IsFailure { get; } = new Dictionary<string, Func<Exception, bool>>(StringComparer.Ordinal);
+
+    /// <summary>Every fault of these options, one sentence each; empty where there is none.</summary>
+    public IReadOnlyList<string> Validate()
+    {
+        var faults = new PolicyFaults();
+        faults.Unless(CallTimeout >= TimeSpan.FromMilliseconds(10) && CallTimeout <= TimeSpan.FromMinutes(1), nameof(CallTimeout), CallTimeout, "10 ms to 1 minute");
+        faults.Unless(MaxCachedInstances is >= 1 and <= 10_000_000, nameof(MaxCachedInstances), MaxCachedInstances, "1 to 10,000,000");
+        return faults.All;
+    }
+}

@@ -1,0 +1,35 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>How often and after what delays <see cref="Retry"/> tries again.</summary>
+public sealed class RetryOptions
+{
+    /// <summary>Attempts in all, the first included. Default 3; 1 (never again) to <see cref="int.MaxValue"/>.</summary>
+    public int MaxAttempts { get; set; } = 3;
+
+    /// <summary>The longest delay after the first failure; it doubles with each further one. Default 100 ms; 0 to <see cref="MaxDelay"/>.</summary>
+    public TimeSpan BaseDelay { get; set; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>The longest delay of all. Default 5 s; <see cref="BaseDelay"/> to 1 day. A longer <see cref="ReliabilityException.RetryAfter"/> is honoured all the same.</summary>
+    public TimeSpan MaxDelay { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Which errors are worth another attempt. Default: every error. The caller's own cancellation is never retried and never asked about.</summary>
+    public Func<Exception, bool>? RetryIf { get; set; }
+
+    /// <summary>The clock of the delays. Default: the system's.</summary>
+    public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
+
+    /// <summary>The source of the jitter. Default: the shared one. Another one must be thread-safe if the <see cref="Retry"/> is used by several threads.</summary>
+    public Random Random { get; set; } = Random.Shared;
+
+    /// <summary>Every fault of these options, one sentence each; empty where there is none.</summary>
+    public IReadOnlyList<string> Validate()
+    {
+        var faults = new PolicyFaults();
+        faults.Unless(MaxAttempts >= 1, nameof(MaxAttempts), MaxAttempts, "1 and above");
+        faults.Unless(BaseDelay >= TimeSpan.Zero && BaseDelay <= MaxDelay, nameof(BaseDelay), BaseDelay, "0 to MaxDelay");
+        faults.Unless(MaxDelay >= TimeSpan.Zero && MaxDelay <= TimeSpan.FromDays(1), nameof(MaxDelay), MaxDelay, "0 to 1 day");
+        faults.Unless(TimeProvider is not null, nameof(TimeProvider), "null", "a TimeProvider");
+        faults.Unless(Random is not null, nameof(Random), "null", "a Random");
+        return faults.All;
+    }
+}
