@@ -1,0 +1,241 @@
+using static ReliabilityToolkit.Orleans.Tests.Time;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+public sealed class TokenLedgerTests
+{
+    private readonly Asker _node = new(1);
+
+    [Fact]
+    public void Ledger_New_IsFullAndNeverAboveBurst()
+    {
+        var ledger = NewLedger(perSecond: 10, burst: 3);
+
+        Try(ledger, 3, At(1000)).IsGranted.Should().BeTrue();
+        Try(ledger, 1, At(1000)).IsGranted.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Ledger_Refusal_TellsTheFirstInstantAtWhichTheTokensAreThere()
+    {
+        var ledger = NewLedger(perSecond: 3, burst: 3);
+        Try(ledger, 3, At(0));
+
+        var refusal = Try(ledger, 1, At(0));
+        refusal.Reason.Should().Be(RefusalReason.RateLimited);
+        refusal.RetryAfter.Ticks.Should().Be(3_333_334, "a third of a second, rounded up to a tick");
+        Try(ledger, 1, new Instant(3_333_333)).IsGranted.Should().BeFalse();
+        Try(ledger, 1, new Instant(3_333_334)).IsGranted.Should().BeTrue();
+    }
+
+    [Fact]
+    public void Ledger_Fractions_AreKept()
+    {
+        var ledger = NewLedger(perSecond: 3, burst: 3);
+        Try(ledger, 3, At(0));
+
+        // Three times a third of a second is a whole one: rounded each time, the third token would be missing at 1 s.
+        for (var i = 1; i <= 3; i++)
+            Try(ledger, 1, new Instant(i * 10_000_000 / 3 + 1)).IsGranted.Should().BeTrue();
+        Try(ledger, 1, At(1.3)).IsGranted.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Ledger_Waiters_GetReservationsInOrder()
+    {
+        var ledger = NewLedger(perSecond: 10, burst: 1);
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(TimeSpan.Zero);
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.1));
+        Wait(ledger, 1, At(0.05)).ReadyAfter.Should().Be(Seconds(0.15));
+        ledger.Describe(At(0.05)).Should().Be(new RateLimiterStatus(0, 1, 10, Seconds(1), 2));
+    }
+
+    [Fact]
+    public void Ledger_TryWhileOthersWait_DoesNotOvertake()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 10);
+        Try(ledger, 9, At(0));
+        Wait(ledger, 5, At(0)).ReadyAfter.Should().Be(Seconds(4));
+
+        var refusal = Try(ledger, 1, At(0)); // a token is there, but it is part of the five
+        refusal.IsGranted.Should().BeFalse();
+        refusal.RetryAfter.Should().Be(Seconds(5));
+    }
+
+    [Fact]
+    public void Ledger_FullQueue_RefusesWithRetryAfter()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 1, queueLimit: 1);
+        Try(ledger, 1, At(0));
+        Wait(ledger, 1, At(0)).IsGranted.Should().BeTrue();
+
+        var refusal = Wait(ledger, 1, At(0));
+        refusal.Reason.Should().Be(RefusalReason.QueueFull);
+        refusal.RetryAfter.Should().Be(Seconds(2));
+        Wait(ledger, 1, At(1)).IsGranted.Should().BeTrue("the first waiter has been served");
+    }
+
+    [Fact]
+    public void Ledger_CancelledLastWaiter_GivesAllBack()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 4);
+        Try(ledger, 4, At(0));
+        var cancelled = _node.Next();
+        ledger.Acquire(new TokenRequest(cancelled, 3, true), At(0)).ReadyAfter.Should().Be(Seconds(3));
+
+        ledger.Cancel(new TokenCancellation(cancelled), At(1));
+
+        Try(ledger, 1, At(1)).IsGranted.Should().BeTrue();
+        Wait(ledger, 1, At(1)).ReadyAfter.Should().Be(Seconds(1));
+    }
+
+    [Fact]
+    public void Ledger_CancelledMiddleWaiter_KeepsTheInstantsOfOthersAndTheCeiling()
+    {
+        // Burst 1: B and C were told 2 s and 3 s. A's token of 1 s cannot be kept until 3 s, for the bucket holds one: D must wait until 4 s.
+        var ledger = NewLedger(perSecond: 1, burst: 1);
+        Try(ledger, 1, At(0));
+        var a = _node.Next();
+        ledger.Acquire(new TokenRequest(a, 1, true), At(0)).ReadyAfter.Should().Be(Seconds(1));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(2));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(3));
+
+        ledger.Cancel(new TokenCancellation(a), At(0));
+
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(4));
+    }
+
+    [Fact]
+    public void Ledger_CancelledAfterItsInstant_GivesNothingBack()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 1);
+        Try(ledger, 1, At(0));
+        var late = _node.Next();
+        ledger.Acquire(new TokenRequest(late, 1, true), At(0));
+        Try(ledger, 1, At(2)).IsGranted.Should().BeTrue();
+
+        ledger.Cancel(new TokenCancellation(late), At(2));
+
+        Try(ledger, 1, At(2)).IsGranted.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Ledger_CancellationThatOvertakesItsRequest_IsHonoured()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 1);
+        var id = _node.Next();
+
+        ledger.Cancel(new TokenCancellation(id), At(0));
+        ledger.Acquire(new TokenRequest(id, 1, true), At(0)).IsGranted.Should().BeFalse();
+
+        Try(ledger, 1, At(0)).IsGranted.Should().BeTrue("nothing was spent");
+    }
+
+    [Fact]
+    public void Ledger_RepeatedRequest_SpendsOnceAndTellsWhatIsLeftOfTheWait()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 2);
+        var spent = new TokenRequest(_node.Next(), 2, false);
+        ledger.Acquire(spent, At(0)).IsGranted.Should().BeTrue();
+        ledger.Acquire(spent, At(0)).IsGranted.Should().BeTrue();
+        var waiting = new TokenRequest(_node.Next(), 1, true);
+        ledger.Acquire(waiting, At(0)).ReadyAfter.Should().Be(Seconds(1));
+        ledger.Acquire(waiting, At(0.25)).ReadyAfter.Should().Be(Seconds(0.75));
+        ledger.Acquire(waiting, At(5)).ReadyAfter.Should().Be(TimeSpan.Zero);
+
+        Wait(ledger, 1, At(0.25)).ReadyAfter.Should().Be(Seconds(1.75), "the repetitions took nothing");
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-1)]
+    [InlineData(6)]
+    [InlineData(int.MaxValue)]
+    [InlineData(int.MinValue)]
+    public void Ledger_TokensOutsideOneToBurst_ThrowsAndChangesNothing(int tokens)
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 5);
+        foreach (var mayWait in new[] { false, true })
+            ledger.Invoking(l => l.Acquire(new TokenRequest(_node.Next(), tokens, mayWait), At(0))).Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(tokens));
+        ledger.Describe(At(0)).Should().Be(new RateLimiterStatus(5, 5, 1, Seconds(1), 0));
+    }
+
+    [Fact]
+    public void Ledger_ClockThatStepsBack_EarnsNothing()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 1);
+        Try(ledger, 1, At(10)).IsGranted.Should().BeTrue();
+        Try(ledger, 1, At(5)).IsGranted.Should().BeFalse();
+        Try(ledger, 1, At(10.9)).IsGranted.Should().BeFalse();
+        Try(ledger, 1, At(11)).IsGranted.Should().BeTrue();
+    }
+
+    [Fact]
+    public void Ledger_Reset_FillsTheBucketAndKeepsInstants()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 3);
+        Try(ledger, 3, At(0));
+        Wait(ledger, 2, At(0)).ReadyAfter.Should().Be(Seconds(2));
+        var reset = _node.Next();
+        ledger.Reset(reset, At(1));
+        ledger.Reset(reset, At(1));
+
+        Try(ledger, 1, At(1)).IsGranted.Should().BeFalse("somebody waits, until 2 s");
+        Try(ledger, 1, At(2)).IsGranted.Should().BeTrue();
+        Try(ledger, 1, At(2)).IsGranted.Should().BeFalse("three were there at 1 s, two of them promised");
+    }
+
+    [Theory]
+    [InlineData(10, 4, 4)] // grows: the four that are there stay, the new room is empty
+    [InlineData(3, 4, 3)]  // shrinks: what it cannot hold is lost
+    public void Ledger_PolicyChange_KeepsTheTokensThatAreThere(int newBurst, int before, int after)
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 5);
+        Try(ledger, 5 - before, At(0));
+        ledger.ChangeTo(new RateLimiterPolicy { TokensPerPeriod = 7, Period = Seconds(60), Burst = newBurst }, At(0));
+        ledger.Describe(At(0)).AvailableTokens.Should().Be(after);
+    }
+
+    [Fact]
+    public void Ledger_PolicyChange_KeepsThePromisedInstants()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 1);
+        Try(ledger, 1, At(0));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(1));
+        ledger.ChangeTo(new RateLimiterPolicy { TokensPerPeriod = 1, Period = Seconds(10), Burst = 1 }, At(0));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(11), "the first keeps its second, the next pays the new price");
+    }
+
+    [Fact]
+    public void Ledger_LargestPolicies_DoNotOverflow()
+    {
+        foreach (var policy in new RateLimiterPolicy[]
+        {
+            new() { TokensPerPeriod = 1_000_000_000, Period = TimeSpan.FromSeconds(100), Burst = 1_000_000_000, QueueLimit = 100_000 },
+            new() { TokensPerPeriod = 1, Period = TimeSpan.FromDays(1), Burst = 30, QueueLimit = 100_000 },
+            new() { TokensPerPeriod = 1, Period = TimeSpan.FromMilliseconds(1), Burst = 1_000_000_000, QueueLimit = 100_000 },
+        })
+        {
+            policy.Validate().Should().BeEmpty();
+            var ledger = new TokenLedger(policy, At(0));
+            Try(ledger, policy.Burst, At(0)).IsGranted.Should().BeTrue();
+            var last = TimeSpan.Zero;
+            for (var i = 0; i < policy.QueueLimit; i++)
+            {
+                var wait = Wait(ledger, policy.Burst, At(0)).ReadyAfter;
+                wait.Should().BeGreaterThan(last);
+                last = wait;
+            }
+
+            ledger.ChangeTo(new RateLimiterPolicy { TokensPerPeriod = 1, Period = TimeSpan.FromDays(1), Burst = 30 }, At(1));
+            ledger.Describe(At(1)).Waiting.Should().Be(policy.QueueLimit);
+        }
+    }
+
+    private static TokenLedger NewLedger(int perSecond, int burst, int queueLimit = 1000) =>
+        new(new RateLimiterPolicy { TokensPerPeriod = perSecond, Period = TimeSpan.FromSeconds(1), Burst = burst, QueueLimit = queueLimit }, At(0));
+
+    private TokenGrant Try(TokenLedger ledger, int tokens, Instant now) => ledger.Acquire(new TokenRequest(_node.Next(), tokens, false), now);
+
+    private TokenGrant Wait(TokenLedger ledger, int tokens, Instant now) => ledger.Acquire(new TokenRequest(_node.Next(), tokens, true), now);
+}
