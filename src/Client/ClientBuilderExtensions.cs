@@ -24,11 +24,12 @@ public static class ClientBuilderExtensions
         services.AddOptions<ReliabilityToolkitClientOptions>().ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<ReliabilityToolkitClientOptions>, ClientOptionsCheck>());
         services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton(Random.Shared);
         services.TryAddSingleton<NodeClock>();
         services.TryAddSingleton<IReliabilityToolkit>(static provider => new NodeToolkit(
             provider.GetRequiredService<IGrainFactory>(),
             provider.GetRequiredService<NodeClock>(),
-            Random.Shared,
+            provider.GetRequiredService<Random>(),
             Guid.NewGuid(),
             provider.GetRequiredService<IOptions<ReliabilityToolkitClientOptions>>().Value));
         return services;

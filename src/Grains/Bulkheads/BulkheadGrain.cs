@@ -4,8 +4,8 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="SlotLedger"/>: it holds the calls of those who wait. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
 [GrainType("rt.bulkhead"), Reentrant]
-internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
-    : AuthorityGrain<BulkheadPolicy, SlotLedger>(clock, source), IBulkheadGrain, IBulkheadAuthority
+internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Random random)
+    : AuthorityGrain<BulkheadPolicy, SlotLedger>(clock, source, random), IBulkheadGrain, IBulkheadAuthority
 {
     private readonly Dictionary<RequestKey, TaskCompletionSource<SlotGrant>> _heldCalls = [];
     private IGrainTimer? _timer;
@@ -31,16 +31,18 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
     public ValueTask<bool> RenewAsync(long permit)
     {
         var now = Clock.Now;
-        var isHeld = Authority(now).Renew(permit, now, out _);
-        Conclude(now);
+        var ledger = AuthorityAsItIs(now);
+        var isHeld = ledger.Renew(permit, now, out _);
+        Conclude(ledger, now);
         return new(isHeld);
     }
 
     public ValueTask<bool> ReleaseAsync(long permit)
     {
         var now = Clock.Now;
-        var wasHeld = Authority(now).Release(permit, now);
-        Conclude(now);
+        var ledger = AuthorityAsItIs(now);
+        var wasHeld = ledger.Release(permit, now);
+        Conclude(ledger, now);
         return new(wasHeld);
     }
 
@@ -59,8 +61,9 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
     public ValueTask<BulkheadStatus> GetStatusAsync()
     {
         var now = Clock.Now;
-        var status = Authority(now).Describe(now);
-        Conclude(now);
+        var ledger = Authority(now);
+        var status = ledger.Describe(now);
+        Conclude(ledger, now);
         return new(status);
     }
 
@@ -71,8 +74,9 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
     ValueTask<SlotRenewal> IBulkheadAuthority.RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken)
     {
         var now = Clock.Now;
-        var renewal = Authority(now).Renew(request, now);
-        Conclude(now);
+        var ledger = AuthorityAsItIs(now);
+        var renewal = ledger.Renew(request, now);
+        Conclude(ledger, now);
         return new(renewal);
     }
 
@@ -91,13 +95,14 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
 
     protected override BulkheadPolicy Find(PolicySet policies, string policyName) => policies.Bulkhead(policyName);
 
-    protected override SlotLedger Create(BulkheadPolicy policy, Instant now) => new(policy);
+    protected override SlotLedger Create(BulkheadPolicy policy, Instant now, long epoch) => new(policy, epoch);
 
     private Task<SlotGrant> Acquire(in SlotRequest request)
     {
         var now = Clock.Now;
-        var grant = Authority(now).Acquire(request, now);
-        Conclude(now);
+        var ledger = Authority(now);
+        var grant = ledger.Acquire(request, now);
+        Conclude(ledger, now);
         if (grant is { } decided)
             return Task.FromResult(decided);
         var call = new TaskCompletionSource<SlotGrant>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -108,8 +113,9 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
     private SlotGrant Release(in SlotRelease release)
     {
         var now = Clock.Now;
-        var answer = Authority(now).Release(release, now);
-        Conclude(now);
+        var ledger = AuthorityAsItIs(now);
+        var answer = ledger.Release(release, now);
+        Conclude(ledger, now);
         return answer;
     }
 
@@ -123,14 +129,13 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
             SlotCommand.Reopen => ledger.Reopen(order.Id, now),
             _ => throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Close or Reopen."),
         };
-        Conclude(now);
+        Conclude(ledger, now);
         return answer;
     }
 
     // After every verb: answer the calls that need be held no longer, and wake up when the machine next has something to do.
-    private void Conclude(Instant now)
+    private void Conclude(SlotLedger ledger, Instant now)
     {
-        var ledger = Authority(now);
         while (ledger.TryTakeAnswer(out var request, out var grant))
         {
             if (_heldCalls.Remove(request, out var call))
@@ -150,8 +155,9 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source)
     {
         var now = Clock.Now;
         _timerDueAt = Instant.Never;
-        Authority(now).Advance(now);
-        Conclude(now);
+        var ledger = AuthorityAsItIs(now);
+        ledger.Advance(now);
+        Conclude(ledger, now);
         return Task.CompletedTask;
     }
 

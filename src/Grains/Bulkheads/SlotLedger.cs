@@ -9,26 +9,28 @@ namespace ReliabilityToolkit.Orleans;
 /// An acquire that must wait is answered later: it then stands among the <see cref="TryTakeAnswer">answers</see>. "Still waiting" is an answer too, given
 /// when the asker wanted to hear something; by asking again under the same number he keeps his place. One who is not heard of for a lease has gone.
 /// </remarks>
-internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPolicy>
+/// <param name="policy">Validated.</param>
+/// <param name="epoch">Where permit numbers start: above those of every earlier activation, whose holders may still renew them.</param>
+internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority<BulkheadPolicy>
 {
     private static readonly SlotGrant StillWaiting = new(SlotVerdict.StillWaiting, 0, default, default);
 
     private readonly AnswerLog<SlotGrant> _answers = new();
     private readonly Dictionary<RequestKey, Claim> _claims = [];
     private readonly Dictionary<long, Claim> _permits = [];
-    private readonly LinkedList<Claim> _held = new();    // in order of renewal, and so of lease end
+    private readonly LinkedList<Claim> _held = new();    // in order of lease end
     private readonly LinkedList<Claim> _waiting = new(); // in order of arrival
     private readonly Queue<(RequestKey Request, SlotGrant Grant)> _told = new();
     private BulkheadPolicy _policy = policy;
     private long _slotsHeld;
-    private long _lastPermit;
+    private long _lastPermit = epoch;
     private bool _isClosed;
 
     /// <summary>A held call is answered "still waiting" after this part of a lease at the latest, so that two answers may be lost.</summary>
-    private TimeSpan LongestHold => _policy.Lease / 3;
+    private TimeSpan LongestHold => _policy.Lease / 3 < TimeSpan.FromSeconds(5) ? _policy.Lease / 3 : TimeSpan.FromSeconds(5);
 
     /// <summary>Those who wait are looked through this often: fine enough against the hold, and cheap with a full queue.</summary>
-    private TimeSpan SweepEvery => _policy.Lease / 60;
+    private TimeSpan SweepEvery => LongestHold / 20;
 
     private Instant _nextSweepAt;
 
@@ -45,12 +47,12 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
     public SlotGrant? Acquire(in SlotRequest request, Instant now)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(request.Slots, 1, "slots");
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Slots, _policy.Capacity, "slots");
         Advance(now);
         if (_claims.TryGetValue(request.Id.Key, out var claim))
             return AnswerAgain(claim, request.HoldFor, now);
         if (_answers.TryRecall(request.Id, now, out var answer))
             return answer;
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Slots, _policy.Capacity, "slots");
         if (_isClosed)
             return Decide(request.Id, new SlotGrant(SlotVerdict.Closed, 0, default, default));
         if (_waiting.Count == 0 && request.Slots <= _policy.Capacity - _slotsHeld)
@@ -96,9 +98,8 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
         lease = _policy.Lease;
         if (!_permits.TryGetValue(permit, out var claim))
             return false;
-        claim.DueAt = now + _policy.Lease;
         _held.Remove(claim.Node);
-        _held.AddLast(claim.Node);
+        Extend(claim, now);
         return true;
     }
 
@@ -165,8 +166,10 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
     {
         while (_held.First is { } first && first.Value.DueAt <= now)
             Drop(first.Value, default);
-        if (_waiting.Count > 0 && _nextSweepAt <= now)
-            Sweep(now);
+        Serve(now);
+        if (_waiting.Count == 0 || _nextSweepAt > now)
+            return;
+        Sweep(now);
         Serve(now);
     }
 
@@ -191,7 +194,8 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
         {
             var claim = node.Value;
             node = node.Next;
-            if (claim.DueAt > now)
+            var isDue = claim.DueAt <= (claim.IsCallHeld ? _nextSweepAt : now); // a held call is answered rather too early than too late
+            if (!isDue)
                 continue;
             if (!claim.IsCallHeld || claim.Id.IsAnonymous)
             {
@@ -222,15 +226,28 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
     {
         claim.Permit = ++_lastPermit;
         claim.IsCallHeld = false;
-        claim.DueAt = now + _policy.Lease;
+        claim.DueAt = default;
         _claims[claim.Id.Key] = claim;
         _permits.Add(claim.Permit, claim);
-        _held.AddLast(claim.Node);
+        Extend(claim, now);
         _slotsHeld += claim.Slots;
 
         // Once the permit has ended, a late copy of the request gets the void answer and no slot.
         _answers.Remember(claim.Id, default);
         return new SlotGrant(SlotVerdict.Granted, claim.Permit, _policy.Lease, default);
+    }
+
+    // Never shortens: under a policy with a shorter lease, the holder goes on believing in the longer one. Nearly always it belongs at the end.
+    private void Extend(Claim claim, Instant now)
+    {
+        claim.DueAt = Instant.Later(claim.DueAt, now + _policy.Lease);
+        var before = _held.Last;
+        while (before is not null && before.Value.DueAt > claim.DueAt)
+            before = before.Previous;
+        if (before is null)
+            _held.AddFirst(claim.Node);
+        else
+            _held.AddAfter(before, claim.Node);
     }
 
     // What is alive needs no remembered answer. A grant that is repeated starts its lease anew, for the asker counts it from before he asked again.
@@ -257,13 +274,11 @@ internal sealed class SlotLedger(BulkheadPolicy policy) : IAuthority<BulkheadPol
         Hold(claim, holdFor, now);
     }
 
-    // A caller without the client library cannot ask again: his only call is held for the whole of a lease.
+    // A caller without the client library cannot ask again: where this call's hold ends, so does his wait.
     private void Hold(Claim claim, TimeSpan holdFor, Instant now)
     {
         claim.IsCallHeld = true;
-        claim.DueAt = now + (claim.Id.IsAnonymous ? _policy.Lease
-            : holdFor > TimeSpan.Zero && holdFor < LongestHold ? holdFor
-            : LongestHold);
+        claim.DueAt = now + (holdFor > TimeSpan.Zero && holdFor < LongestHold ? holdFor : LongestHold);
     }
 
     private void Refuse(Claim claim, RefusalReason reason)

@@ -7,25 +7,28 @@ namespace ReliabilityToolkit.Orleans;
 /// Every change of state starts a new generation. A call carries the generation in which it was admitted, and its result counts in that one only: five calls
 /// are under way when the circuit opens, closes and is well again; their time-outs, thirty seconds later, are not five failures of today.
 /// </remarks>
-internal sealed class Circuit(CircuitBreakerPolicy policy) : IAuthority<CircuitBreakerPolicy>
+/// <param name="policy">Validated.</param>
+/// <param name="epoch">Where generations and trial numbers start: above those of every earlier activation, whose passes may still be under way.</param>
+internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthority<CircuitBreakerPolicy>
 {
     private readonly AnswerLog<CircuitPass> _answers = new();
-    private readonly List<Trial> _trials = []; // in order of their leases' ends, where the policy stays the same
+    private readonly List<Trial> _trials = []; // of all generations: a trial is under way until it is answered or its lease ends, whatever the circuit does meanwhile
     private CircuitBreakerPolicy _policy = policy;
     private CircuitState _state = CircuitState.Closed;
-    private long _generation = 1;
+    private long _generation = epoch;
     private int _failures;
     private int _trialSuccesses;
-    private long _lastTrial;
+    private long _lastTrial = epoch;
     private Instant _openUntil;
+    private Instant _lastFailureAt;
 
-    /// <summary>How long an open circuit that nobody asks is remembered after its cool-down; then a caller finds it closed.</summary>
+    /// <summary>How long failures, and an open circuit after its cool-down, are remembered where nobody asks; then a caller finds it closed with nothing counted.</summary>
     public static readonly TimeSpan RememberedFor = TimeSpan.FromDays(1);
 
     /// <inheritdoc/>
     public Instant MemorableUntil => _state switch
     {
-        CircuitState.Closed => default,
+        CircuitState.Closed => _failures == 0 ? default : _lastFailureAt + RememberedFor,
         CircuitState.Isolated => Instant.Never,
         _ => _openUntil + RememberedFor,
     };
@@ -33,10 +36,14 @@ internal sealed class Circuit(CircuitBreakerPolicy policy) : IAuthority<CircuitB
     /// <summary>A caller at the door.</summary>
     public CircuitPass Enter(in RequestId id, Instant now)
     {
-        if (_answers.TryRecall(id, now, out var pass))
-            return pass;
         Advance(now);
-        pass = Admit(now);
+        var isRepeated = _answers.TryRecall(id, now, out var pass);
+        if (isRepeated && (!pass.IsAdmitted || pass.Generation == _generation))
+            return pass;
+
+        // What was admitted before the circuit changed must not be admitted after: a kill switch was thrown while the answer was under way.
+        // No trial for it either, for a mere copy of the request has nobody behind it who would answer.
+        pass = Admit(now, mayTry: !isRepeated);
         _answers.Remember(id, pass);
         return pass;
     }
@@ -50,8 +57,10 @@ internal sealed class Circuit(CircuitBreakerPolicy policy) : IAuthority<CircuitB
         if (_answers.TryRecall(report.Id, now, out var answer))
             return answer;
         Advance(now);
-        if (report.Generation == _generation)
-            Count(report, now);
+        var trial = report.Trial;
+        var wasUnderWay = trial != 0 && _trials.RemoveAll(one => one.Number == trial) > 0;
+        if (report.Generation == _generation && wasUnderWay == (_state == CircuitState.HalfOpen))
+            Count(report.Outcome, now);
         return Acknowledge(report.Id, now);
     }
 
@@ -103,53 +112,60 @@ internal sealed class Circuit(CircuitBreakerPolicy policy) : IAuthority<CircuitB
         return new CircuitBreakerStatus(_state, _failures, _trials.Count, RetryAfter(now), _generation);
     }
 
-    // What time alone does: a cool-down ends; a trial that nobody answered counts as a failure at the end of its lease.
+    // What time alone does: a cool-down ends; a trial that nobody answered counts as a failure at the end of its lease, if the circuit still waits for it.
     private void Advance(Instant now)
     {
-        if (_state == CircuitState.HalfOpen && _trials.Count > 0)
+        while (true)
         {
-            var firstEnd = _trials.Min(trial => trial.Until);
-            if (firstEnd <= now)
-                Open(firstEnd);
+            if (_state == CircuitState.Open && _openUntil <= now)
+                Become(CircuitState.HalfOpen);
+            if (!TryTakeFirstEnded(now, out var ended))
+                return;
+            if (ended.Generation == _generation)
+                Open(ended.Until);
         }
-
-        if (_state == CircuitState.Open && _openUntil <= now)
-            Become(CircuitState.HalfOpen);
     }
 
-    private CircuitPass Admit(Instant now)
+    private bool TryTakeFirstEnded(Instant now, out Trial ended)
+    {
+        ended = _trials.Count == 0 ? default : _trials.MinBy(trial => trial.Until);
+        return _trials.Count > 0 && ended.Until <= now && _trials.Remove(ended);
+    }
+
+    private CircuitPass Admit(Instant now, bool mayTry)
     {
         var trial = 0L;
         var isAdmitted = _state == CircuitState.Closed;
-        if (_state == CircuitState.HalfOpen && _trials.Count < _policy.HalfOpenMaxCalls)
+        if (mayTry && _state == CircuitState.HalfOpen && _trials.Count < _policy.HalfOpenMaxCalls)
         {
             isAdmitted = true;
             trial = ++_lastTrial;
-            _trials.Add(new Trial(trial, now + _policy.TrialLease));
+            _trials.Add(new Trial(trial, _generation, now + _policy.TrialLease));
         }
 
         return new CircuitPass(isAdmitted, _generation, trial, isAdmitted ? null : RetryAfter(now), _state);
     }
 
-    private void Count(in CircuitReport report, Instant now)
+    private void Count(CircuitOutcome outcome, Instant now)
     {
-        if (_state == CircuitState.HalfOpen)
-            CountTrial(report, now);
-        else if (report.Outcome == CircuitOutcome.Succeeded)
-            _failures = 0;
-        else if (report.Outcome == CircuitOutcome.Failed && _state == CircuitState.Closed && ++_failures >= _policy.FailureThreshold)
-            Open(now);
-    }
-
-    private void CountTrial(in CircuitReport report, Instant now)
-    {
-        var number = report.Trial;
-        if (_trials.RemoveAll(trial => trial.Number == number) == 0)
-            return;
-        if (report.Outcome == CircuitOutcome.Failed)
-            Open(now);
-        else if (report.Outcome == CircuitOutcome.Succeeded && ++_trialSuccesses >= _policy.HalfOpenMaxCalls)
-            Become(CircuitState.Closed);
+        switch (_state, outcome)
+        {
+            case (CircuitState.Closed, CircuitOutcome.Succeeded):
+                _failures = 0;
+                break;
+            case (CircuitState.Closed, CircuitOutcome.Failed):
+                _lastFailureAt = now;
+                if (++_failures >= _policy.FailureThreshold)
+                    Open(now);
+                break;
+            case (CircuitState.HalfOpen, CircuitOutcome.Succeeded):
+                if (++_trialSuccesses >= _policy.HalfOpenMaxCalls)
+                    Become(CircuitState.Closed);
+                break;
+            case (CircuitState.HalfOpen, CircuitOutcome.Failed):
+                Open(now);
+                break;
+        }
     }
 
     private void Open(Instant at)
@@ -164,7 +180,6 @@ internal sealed class Circuit(CircuitBreakerPolicy policy) : IAuthority<CircuitB
         _generation++;
         _failures = 0;
         _trialSuccesses = 0;
-        _trials.Clear();
     }
 
     private CircuitPass Acknowledge(in RequestId id, Instant now)
@@ -176,5 +191,5 @@ internal sealed class Circuit(CircuitBreakerPolicy policy) : IAuthority<CircuitB
 
     private TimeSpan? RetryAfter(Instant now) => _state == CircuitState.Open ? _openUntil.After(now) : null;
 
-    private readonly record struct Trial(long Number, Instant Until);
+    private readonly record struct Trial(long Number, long Generation, Instant Until);
 }

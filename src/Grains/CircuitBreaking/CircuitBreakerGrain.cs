@@ -4,8 +4,8 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="Circuit"/>. Reentrant: the machine is synchronous.</summary>
 [GrainType("rt.breaker"), Reentrant]
-internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source)
-    : AuthorityGrain<CircuitBreakerPolicy, Circuit>(clock, source), ICircuitBreakerGrain, ICircuitBreakerAuthority
+internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, Random random)
+    : AuthorityGrain<CircuitBreakerPolicy, Circuit>(clock, source, random), ICircuitBreakerGrain, ICircuitBreakerAuthority
 {
     public ValueTask<CircuitPass> EnterAsync() => Enter(default);
 
@@ -37,7 +37,7 @@ internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source)
 
     protected override CircuitBreakerPolicy Find(PolicySet policies, string policyName) => policies.CircuitBreaker(policyName);
 
-    protected override Circuit Create(CircuitBreakerPolicy policy, Instant now) => new(policy);
+    protected override Circuit Create(CircuitBreakerPolicy policy, Instant now, long epoch) => new(policy, epoch);
 
     private ValueTask<CircuitPass> Enter(in RequestId id)
     {

@@ -4,12 +4,15 @@ namespace ReliabilityToolkit.Orleans;
 /// The shell that all authority grains share: it finds the policy by the grain's key, follows its changes, and keeps the activation for as long as
 /// its machine has something to remember.
 /// </summary>
-internal abstract class AuthorityGrain<TPolicy, TAuthority>(NodeClock clock, PolicySource source) : Grain
+internal abstract class AuthorityGrain<TPolicy, TAuthority>(NodeClock clock, PolicySource source, Random random) : Grain
     where TPolicy : class
     where TAuthority : class, IAuthority<TPolicy>
 {
-    // Idle activations are collected after a minute at the earliest; what is forgotten sooner needs no keeping.
-    private static readonly TimeSpan CollectionAge = TimeSpan.FromMinutes(1);
+    /// <summary>How long a call may be held: an activation that is to move waits for its held calls, and everybody else waits for it.</summary>
+    protected static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(5);
+
+    // An activation is kept for a little longer than asked, so that not every call has to ask.
+    private static readonly TimeSpan Slack = TimeSpan.FromSeconds(10);
 
     private PolicySet? _policies;
     private TPolicy? _policy;
@@ -31,13 +34,22 @@ internal abstract class AuthorityGrain<TPolicy, TAuthority>(NodeClock clock, Pol
         return _authority!;
     }
 
+    /// <summary>The machine under the policy that it last had: for what must go on, also when the policy has been taken out of the configuration.</summary>
+    protected TAuthority AuthorityAsItIs(Instant now) => _authority ?? Authority(now);
+
     /// <summary>To be called after a change: idle collection must not forget what still counts.</summary>
     protected void KeepWhileMemorable(Instant now)
     {
         var until = _authority!.MemorableUntil;
-        if (until <= _keptUntil || until - now < CollectionAge)
+        if (_keptUntil == Instant.Never && until != Instant.Never)
+        {
+            _keptUntil = default;
+            DelayDeactivation(TimeSpan.Zero);
+        }
+
+        if (until <= _keptUntil || until <= now)
             return;
-        _keptUntil = until == Instant.Never ? until : until + CollectionAge;
+        _keptUntil = until == Instant.Never ? until : until + Slack;
         DelayDeactivation(until == Instant.Never ? Timeout.InfiniteTimeSpan : _keptUntil - now);
     }
 
@@ -46,7 +58,7 @@ internal abstract class AuthorityGrain<TPolicy, TAuthority>(NodeClock clock, Pol
 
     protected abstract TPolicy Find(PolicySet policies, string policyName);
 
-    protected abstract TAuthority Create(TPolicy policy, Instant now);
+    protected abstract TAuthority Create(TPolicy policy, Instant now, long epoch);
 
     private void Follow(PolicySet policies, Instant now)
     {
@@ -63,9 +75,13 @@ internal abstract class AuthorityGrain<TPolicy, TAuthority>(NodeClock clock, Pol
         }
 
         if (_authority is null)
-            _authority = Create(policy, now);
+            _authority = Create(policy, now, NewEpoch());
         else if (!ReferenceEquals(policy, _policy))
             _authority.ChangeTo(policy, now);
         (_policy, _policies) = (policy, policies);
     }
+
+    // What an activation numbers (permits, generations, trials) must not be taken for what its predecessor numbered, whose holders may live on. So it starts
+    // at the wall clock's milliseconds, with room for a million numbers in each, and by chance within one, should two silos' clocks differ.
+    private long NewEpoch() => (Clock.Time.GetUtcNow().ToUnixTimeMilliseconds() << 20) + random.Next(1 << 20);
 }

@@ -4,8 +4,8 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="TokenLedger"/>. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
 [GrainType("rt.limiter"), Reentrant]
-internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source)
-    : AuthorityGrain<RateLimiterPolicy, TokenLedger>(clock, source), IRateLimiterGrain, IRateLimiterAuthority
+internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Random random)
+    : AuthorityGrain<RateLimiterPolicy, TokenLedger>(clock, source, random), IRateLimiterGrain, IRateLimiterAuthority
 {
     public ValueTask<bool> TryAcquireAsync(int tokens) => new(Acquire(new TokenRequest(default, tokens, MayWait: false)).IsGranted);
 
@@ -15,6 +15,12 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source)
         var grant = Acquire(new TokenRequest(id, tokens, MayWait: true));
         if (!grant.IsGranted)
             return false;
+        if (grant.ReadyAfter > LongestHold)
+        {
+            Cancel(new TokenCancellation(id));
+            return false;
+        }
+
         try
         {
             await Clock.WaitAsync(grant.ReadyAfter, cancellationToken);
@@ -49,7 +55,7 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source)
 
     protected override RateLimiterPolicy Find(PolicySet policies, string policyName) => policies.RateLimiter(policyName);
 
-    protected override TokenLedger Create(RateLimiterPolicy policy, Instant now) => new(policy, now);
+    protected override TokenLedger Create(RateLimiterPolicy policy, Instant now, long epoch) => new(policy, now);
 
     private TokenGrant Acquire(in TokenRequest request)
     {
@@ -62,7 +68,7 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source)
     private TokenGrant Cancel(in TokenCancellation cancellation)
     {
         var now = Clock.Now;
-        Authority(now).Cancel(cancellation, now);
+        AuthorityAsItIs(now).Cancel(cancellation, now);
         return default;
     }
 

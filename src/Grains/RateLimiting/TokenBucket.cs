@@ -28,6 +28,19 @@ internal struct TokenBucket
     /// <summary>When the bucket is full again if nobody takes anything.</summary>
     public readonly Instant FullAt => At + TimeSpan.FromTicks(TicksToRepay(_debt));
 
+    /// <summary>Whether it owes no more than <paramref name="limit"/>, which <see cref="LimitBefore"/> gave.</summary>
+    public readonly bool OwesAtMost(long limit) => _debt <= limit;
+
+    /// <summary>
+    /// The most that may be owed at one instant, so that after <paramref name="pause"/> these tokens can be taken and no more than
+    /// <paramref name="limitAfter"/> (or a whole bucket) is owed then; negative where nothing is little enough.
+    /// </summary>
+    public readonly long LimitBefore(TimeSpan pause, int tokens, long limitAfter)
+    {
+        var limit = Math.Min(limitAfter, _capacity) - ((Int128)tokens * _cost);
+        return limit < 0 ? -1 : (long)Int128.Min(limit + ((Int128)pause.Ticks * _repay), _capacity);
+    }
+
     /// <summary>Accrues up to <paramref name="now"/>. A clock that stood still or stepped back earns nothing.</summary>
     public void Advance(Instant now)
     {

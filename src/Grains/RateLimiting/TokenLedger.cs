@@ -4,16 +4,24 @@ namespace ReliabilityToolkit.Orleans;
 /// The authority of one rate limiter: a token bucket, and the callers to whom its coming tokens are promised, in order. Not thread-safe: the grain guards it.
 /// </summary>
 /// <remarks>
-/// A wait is a reservation: "yours in 37 ms". The caller is told its instant at once and needs no second call. So the bucket is kept twice: as it stands
-/// now, and as it will stand once the last of those who wait has been served; the next caller is served from the latter.
+/// A wait is a reservation: "yours in 37 ms". The caller is told its instant at once, needs no second call, and cannot be told of a better one. So the
+/// bucket is kept twice: as it stands now, and as it will stand once the last of those who wait has been served; the next caller is served from the latter.
+/// Only where a waiter went, and left tokens that none of those who wait can be told of, does a newcomer get an earlier instant, if that delays nobody:
+/// a thousand callers give up after five seconds and one has the patience for a quarter of an hour; the limiter must not stand still until his turn comes.
 /// </remarks>
 internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
 {
+    /// <summary>Nobody is promised a token later than this: who would wait longer finds the queue full.</summary>
+    public static readonly TimeSpan Horizon = TimeSpan.FromDays(365);
+
     private readonly AnswerLog<Decision> _answers = new();
-    private readonly LinkedList<Reservation> _waiting = new();
+    private readonly LinkedList<Reservation> _waiting = new(); // in order of their instants
+    private readonly Dictionary<RequestKey, LinkedListNode<Reservation>> _byRequest = [];
     private RateLimiterPolicy _policy;
     private TokenBucket _bucket;
     private TokenBucket _afterTheQueue;
+    private bool _isQueueChanged;
+    private bool _mayHaveGaps;
 
     public TokenLedger(RateLimiterPolicy policy, Instant now)
     {
@@ -22,16 +30,16 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
     }
 
     /// <inheritdoc/>
-    public Instant MemorableUntil => _afterTheQueue.FullAt;
+    public Instant MemorableUntil => AfterTheQueue().FullAt;
 
     /// <summary>Tokens for one caller, now or, if he may wait, at the first instant that is nobody else's.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 token or more than the burst; nothing has changed.</exception>
     public TokenGrant Acquire(in TokenRequest request, Instant now)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(request.Tokens, 1, "tokens");
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Tokens, _policy.Burst, "tokens");
         if (_answers.TryRecall(request.Id, now, out var decision))
             return decision.SeenFrom(now);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Tokens, _policy.Burst, "tokens");
 
         Settle(now);
         decision = Decide(request, now);
@@ -50,14 +58,11 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
         _answers.Remember(cancellation.Id, default);
 
         Settle(now);
-        for (var node = _waiting.First; node is not null; node = node.Next)
-        {
-            if (node.Value.Request != cancellation.Id.Key)
-                continue;
-            _waiting.Remove(node);
-            ServeTheQueueAgain();
+        if (!_byRequest.Remove(cancellation.Id.Key, out var node))
             return;
-        }
+        _mayHaveGaps |= node.Next is not null;
+        _waiting.Remove(node);
+        _isQueueChanged = true;
     }
 
     /// <summary>Fills the bucket. Who waits keeps turn and instant.</summary>
@@ -68,7 +73,7 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
         _answers.Remember(id, default);
         Settle(now);
         _bucket = new TokenBucket(_policy, now);
-        ServeTheQueueAgain();
+        _isQueueChanged = _mayHaveGaps = true;
     }
 
     /// <summary>Goes on under another policy: tokens in the bucket stay (up to the new burst), and so does every instant that was promised.</summary>
@@ -77,7 +82,7 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
         Settle(now);
         _policy = policy;
         _bucket.ChangeTo(policy);
-        _afterTheQueue.ChangeTo(policy);
+        _isQueueChanged = _mayHaveGaps = true;
     }
 
     public RateLimiterStatus Describe(Instant now)
@@ -88,21 +93,65 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
 
     private Decision Decide(in TokenRequest request, Instant now)
     {
-        var readyAt = _afterTheQueue.ReadyAt(request.Tokens);
+        var (readyAt, next) = FirstInstant(request.Tokens);
         if (readyAt > now)
         {
             if (!request.MayWait)
                 return new Decision(false, readyAt, RefusalReason.RateLimited);
-            if (_waiting.Count >= _policy.QueueLimit)
+            if (_waiting.Count >= _policy.QueueLimit || readyAt - now > Horizon)
                 return new Decision(false, readyAt, RefusalReason.QueueFull);
-            _waiting.AddLast(new Reservation(request.Id.Key, request.Tokens, readyAt));
+            var reservation = new Reservation(request.Id.Key, request.Tokens, readyAt);
+            _byRequest[reservation.Request] = next is null ? _waiting.AddLast(reservation) : _waiting.AddBefore(next, reservation);
+        }
+        else
+        {
+            _bucket.Spend(request.Tokens);
         }
 
-        _afterTheQueue.Advance(readyAt);
-        _afterTheQueue.Spend(request.Tokens);
-        if (_waiting.Count == 0)
-            _bucket = _afterTheQueue;
+        if (next is null)
+            Serve(ref _afterTheQueue, readyAt, request.Tokens);
+        else
+            _isQueueChanged = true;
         return new Decision(true, readyAt, default);
+    }
+
+    // The first instant at which so many tokens are nobody else's, and who is served next after it: nobody, but for gaps.
+    private (Instant At, LinkedListNode<Reservation>? Next) FirstInstant(int tokens)
+    {
+        if (_mayHaveGaps && FirstGap(tokens) is { Next: not null } gap)
+            return gap;
+        _mayHaveGaps &= tokens > 1 && _waiting.Count > 0; // where one token does not fit, none does
+        return (AfterTheQueue().ReadyAt(tokens), null);
+    }
+
+    private (Instant At, LinkedListNode<Reservation>? Next) FirstGap(int tokens)
+    {
+        // From the end: how much may be owed right after each of those who wait, so that those after him get what they were promised.
+        var limits = new long[_waiting.Count];
+        var (limit, i) = (long.MaxValue, _waiting.Count);
+        for (var node = _waiting.Last; node is not null; node = node.Previous)
+        {
+            limits[--i] = limit;
+            limit = _bucket.LimitBefore(node.Value.At - (node.Previous?.Value.At ?? _bucket.At), node.Value.Tokens, limit);
+        }
+
+        var bucket = _bucket;
+        for (var node = _waiting.First; node is not null; node = node.Next)
+        {
+            var at = bucket.ReadyAt(tokens);
+            if (at < node.Value.At)
+            {
+                var inGap = bucket;
+                Serve(ref inGap, at, tokens);
+                if (inGap.OwesAtMost(_bucket.LimitBefore(node.Value.At - at, node.Value.Tokens, limits[i])))
+                    return (at, node);
+            }
+
+            Serve(ref bucket, node.Value.At, node.Value.Tokens);
+            i++;
+        }
+
+        return default;
     }
 
     // Those whose instant has come have been served; the clock may have stood still, and then nobody has.
@@ -110,7 +159,8 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
     {
         while (_waiting.First is { } first && first.Value.At <= now)
         {
-            Serve(ref _bucket, first.Value);
+            Serve(ref _bucket, first.Value.At, first.Value.Tokens);
+            _byRequest.Remove(first.Value.Request);
             _waiting.RemoveFirst();
         }
 
@@ -118,17 +168,23 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
         _afterTheQueue.Advance(now);
     }
 
-    private void ServeTheQueueAgain()
+    private ref TokenBucket AfterTheQueue()
     {
-        _afterTheQueue = _bucket;
-        foreach (var reservation in _waiting)
-            Serve(ref _afterTheQueue, reservation);
+        if (_isQueueChanged)
+        {
+            _isQueueChanged = false;
+            _afterTheQueue = _bucket;
+            foreach (var reservation in _waiting)
+                Serve(ref _afterTheQueue, reservation.At, reservation.Tokens);
+        }
+
+        return ref _afterTheQueue;
     }
 
-    private static void Serve(ref TokenBucket bucket, in Reservation reservation)
+    private static void Serve(ref TokenBucket bucket, Instant at, int tokens)
     {
-        bucket.Advance(reservation.At);
-        bucket.Spend(reservation.Tokens);
+        bucket.Advance(at);
+        bucket.Spend(tokens);
     }
 
     private readonly record struct Reservation(RequestKey Request, int Tokens, Instant At);

@@ -90,9 +90,9 @@ public sealed class TokenLedgerTests
     }
 
     [Fact]
-    public void Ledger_CancelledMiddleWaiter_KeepsTheInstantsOfOthersAndTheCeiling()
+    public void Ledger_CancelledMiddleWaiter_LeavesItsInstantToANewcomer()
     {
-        // Burst 1: B and C were told 2 s and 3 s. A's token of 1 s cannot be kept until 3 s, for the bucket holds one: D must wait until 4 s.
+        // Burst 1: B and C were told 2 s and 3 s, and cannot be told better. D may have A's second, for it delays nobody.
         var ledger = NewLedger(perSecond: 1, burst: 1);
         Try(ledger, 1, At(0));
         var a = _node.Next();
@@ -102,7 +102,43 @@ public sealed class TokenLedgerTests
 
         ledger.Cancel(new TokenCancellation(a), At(0));
 
+        Try(ledger, 1, At(0)).RetryAfter.Should().Be(Seconds(1));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(1));
         Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(4));
+    }
+
+    [Fact]
+    public void Ledger_GapTooSmallForANewcomer_StaysForASmallerOne()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 4);
+        Try(ledger, 4, At(0));
+        var two = _node.Next();
+        ledger.Acquire(new TokenRequest(two, 2, true), At(0)).ReadyAfter.Should().Be(Seconds(2));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(3));
+
+        ledger.Cancel(new TokenCancellation(two), At(0));
+
+        Wait(ledger, 3, At(0)).ReadyAfter.Should().Be(Seconds(4), "two of them are left from the gap, kept until 3 s");
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(5), "they are promised");
+    }
+
+    [Fact]
+    public void Ledger_AThousandGaveUpAndOneHasPatience_TheOthersNeedNotWaitForHim()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 1);
+        Try(ledger, 1, At(0));
+        var impatient = Enumerable.Range(0, 999).Select(_ => _node.Next()).ToArray();
+        foreach (var id in impatient)
+            ledger.Acquire(new TokenRequest(id, 1, true), At(0));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(1000));
+        foreach (var id in impatient)
+            ledger.Cancel(new TokenCancellation(id), At(5));
+
+        Try(ledger, 1, At(6)).IsGranted.Should().BeTrue();
+        Wait(ledger, 1, At(6)).ReadyAfter.Should().Be(Seconds(1));
+        Wait(ledger, 1, At(998)).ReadyAfter.Should().Be(TimeSpan.Zero);
+        Wait(ledger, 1, At(998)).ReadyAfter.Should().Be(Seconds(1));
+        Wait(ledger, 1, At(998)).ReadyAfter.Should().Be(Seconds(3), "the second in between is the patient one's");
     }
 
     [Fact]
@@ -180,9 +216,8 @@ public sealed class TokenLedgerTests
         ledger.Reset(reset, At(1));
         ledger.Reset(reset, At(1));
 
-        Try(ledger, 1, At(1)).IsGranted.Should().BeFalse("somebody waits, until 2 s");
-        Try(ledger, 1, At(2)).IsGranted.Should().BeTrue();
-        Try(ledger, 1, At(2)).IsGranted.Should().BeFalse("three were there at 1 s, two of them promised");
+        Try(ledger, 2, At(1)).IsGranted.Should().BeTrue("with what accrues until 2 s, the waiter's two will be there");
+        Try(ledger, 1, At(1)).RetryAfter.Should().Be(Seconds(2));
     }
 
     [Theory]
@@ -219,16 +254,22 @@ public sealed class TokenLedgerTests
             policy.Validate().Should().BeEmpty();
             var ledger = new TokenLedger(policy, At(0));
             Try(ledger, policy.Burst, At(0)).IsGranted.Should().BeTrue();
-            var last = TimeSpan.Zero;
+            var (last, waiting) = (TimeSpan.Zero, 0);
             for (var i = 0; i < policy.QueueLimit; i++)
             {
-                var wait = Wait(ledger, policy.Burst, At(0)).ReadyAfter;
-                wait.Should().BeGreaterThan(last);
-                last = wait;
+                var answer = Wait(ledger, policy.Burst, At(0));
+                if (!answer.IsGranted)
+                {
+                    answer.RetryAfter.Should().BeGreaterThan(TokenLedger.Horizon);
+                    break;
+                }
+
+                answer.ReadyAfter.Should().BeGreaterThan(last);
+                (last, waiting) = (answer.ReadyAfter, waiting + 1);
             }
 
             ledger.ChangeTo(new RateLimiterPolicy { TokensPerPeriod = 1, Period = TimeSpan.FromDays(1), Burst = 30 }, At(1));
-            ledger.Describe(At(1)).Waiting.Should().Be(policy.QueueLimit);
+            ledger.Describe(At(1)).Waiting.Should().Be(waiting);
         }
     }
 

@@ -1,0 +1,83 @@
+using CsCheck;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+public sealed class CircuitProperties
+{
+    private static readonly Gen<(int Threshold, int CoolDown, int Trials, int Lease)> Shapes =
+        Gen.Select(Gen.Int[1, 4], Gen.Int[1, 50], Gen.Int[1, 3], Gen.Int[1, 50]);
+
+    private static readonly Gen<(int Kind, int Which, int Pause)[]> Steps =
+        Gen.Select(Gen.Int[0, 19], Gen.Int[0, 1000], Gen.OneOf(Gen.Int[0, 3], Gen.Int[0, 60])).Array[1, 120];
+
+    /// <summary>Every answer, the state, the counts: all as the reference says, whatever is asked, reported (late, twice, never) and thrown.</summary>
+    [Fact]
+    public void Circuit_AnyHistory_IsThatOfTheReferenceBreaker() => Gen.Select(Shapes, Steps).Sample(
+        (shape, steps) =>
+        {
+            var node = new Asker(1);
+            var circuit = new Circuit(new CircuitBreakerPolicy
+            {
+                FailureThreshold = shape.Threshold,
+                CoolDown = TimeSpan.FromMilliseconds(shape.CoolDown),
+                HalfOpenMaxCalls = shape.Trials,
+                TrialLease = TimeSpan.FromMilliseconds(shape.Lease),
+            }, epoch: 1);
+            const long ms = TimeSpan.TicksPerMillisecond;
+            var reference = new ReferenceBreaker(shape.Threshold, shape.CoolDown * ms, shape.Trials, shape.Lease * ms);
+            var calls = new List<(CircuitPass Pass, ReferenceBreaker.Call Call)>();
+            var now = 0L;
+            foreach (var (kind, which, pause) in steps)
+            {
+                now += pause * ms;
+                reference.PassTime(now);
+                var instant = new Instant(now);
+                switch (kind)
+                {
+                    case < 9:
+                        var id = node.Next();
+                        var pass = circuit.Enter(id, instant);
+                        var call = reference.Begin(now);
+                        pass.IsAdmitted.Should().Be(call is not null);
+                        if (pass.IsAdmitted)
+                            circuit.Enter(id, instant).Should().Be(pass);
+                        if (call is not null)
+                            calls.Add((pass, call));
+                        break;
+                    case < 17 when calls.Count > 0:
+                        var ended = calls[which % calls.Count];
+                        var outcome = (CircuitOutcome)(kind % 3);
+                        var report = new CircuitReport(node.Next(), ended.Pass.Generation, ended.Pass.Trial, outcome);
+                        circuit.Report(report, instant);
+                        reference.End(ended.Call, outcome, now);
+                        circuit.Report(report, instant);
+                        break;
+                    case 17:
+                        circuit.Trip(node.Next(), instant);
+                        reference.Trip(now);
+                        break;
+                    case 18:
+                        circuit.Reset(node.Next(), instant);
+                        reference.Reset();
+                        break;
+                    case 19 when which % 4 == 0:
+                        circuit.Isolate(node.Next(), instant);
+                        reference.Isolate();
+                        break;
+                }
+
+                reference.PassTime(now);
+                var status = circuit.Describe(instant);
+                status.State.Should().Be(reference.State switch
+                {
+                    "closed" => CircuitState.Closed,
+                    "open" => CircuitState.Open,
+                    "half open" => CircuitState.HalfOpen,
+                    _ => CircuitState.Isolated,
+                });
+                status.ConsecutiveFailures.Should().Be(reference.Failures);
+                status.TrialsInFlight.Should().Be(reference.TrialCount).And.BeLessThanOrEqualTo(shape.Trials, "B2");
+            }
+        },
+        iter: 3_000);
+}
