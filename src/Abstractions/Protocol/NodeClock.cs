@@ -20,7 +20,7 @@ internal sealed class NodeClock(TimeProvider time)
         for (var left = duration; left > TimeSpan.Zero; left = end - Now)
         {
             var timer = TimeSpan.FromMilliseconds(Math.Ceiling(left.TotalMilliseconds));
-            await Task.Delay(timer < LongestTimer ? timer : LongestTimer, Time, cancellationToken);
+            await Task.Delay(timer < LongestTimer ? timer : LongestTimer, Time, cancellationToken).ConfigureAwait(false);
         }
     }
 }

@@ -121,7 +121,7 @@ public sealed class ClusterBulkhead : RateLimiter
 
     /// <inheritdoc cref="AcquireAsync"/>
     protected override async ValueTask<RateLimitLease> AcquireAsyncCore(int permitCount, CancellationToken cancellationToken) =>
-        await AskAsync(permitCount, mayWait: true, cancellationToken);
+        await AskAsync(permitCount, mayWait: true, cancellationToken).ConfigureAwait(false);
 
     private ValueTask<BulkheadPermit> AskAsync(int slots, bool mayWait, CancellationToken cancellationToken)
     {
@@ -140,7 +140,7 @@ public sealed class ClusterBulkhead : RateLimiter
             while (true)
             {
                 var askedAt = _clock.Now;
-                var grant = await AskOnceAsync(new SlotRequest(id, slots, mayWait, LongestHold), cancellationToken);
+                var grant = await AskOnceAsync(new SlotRequest(id, slots, mayWait, LongestHold), cancellationToken).ConfigureAwait(false);
                 switch (grant.Verdict)
                 {
                     case SlotVerdict.Granted:
@@ -236,7 +236,7 @@ public sealed class ClusterBulkhead : RateLimiter
                 _name,
                 (_authority, request: new SlotRenewalRequest(permits)),
                 static (call, token) => call._authority.RenewAsync(call.request, token),
-                CancellationToken.None);
+                CancellationToken.None).ConfigureAwait(false);
             BulkheadPermit[] lost;
             lock (_lock)
             {
@@ -262,7 +262,7 @@ public sealed class ClusterBulkhead : RateLimiter
                 _name,
                 (_authority, release: new SlotRelease(id)),
                 static (call, token) => call._authority.ReleaseAsync(call.release, token),
-                CancellationToken.None);
+                CancellationToken.None).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -279,7 +279,7 @@ public sealed class ClusterBulkhead : RateLimiter
                 _name,
                 (_authority, order: new SlotOrder(id, command)),
                 static (call, token) => call._authority.CommandAsync(call.order, token),
-                cancellationToken);
+                cancellationToken).ConfigureAwait(false);
         }
         finally
         {

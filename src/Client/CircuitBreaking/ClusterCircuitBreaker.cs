@@ -35,22 +35,24 @@ public sealed class ClusterCircuitBreaker
         Func<TState, CancellationToken, ValueTask<TResult>> operation, TState state, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(operation);
-        var pass = await EnterAsync(cancellationToken);
+
+        // The operation is the caller's code: it runs where he called, in a grain on the grain's own scheduler.
+        var pass = await EnterAsync(cancellationToken).ConfigureAwait(true);
         if (!pass.IsAdmitted)
             throw new CircuitOpenException(_name, pass.RetryAfter);
 
         TResult result;
         try
         {
-            result = await operation(state, cancellationToken);
+            result = await operation(state, cancellationToken).ConfigureAwait(true);
         }
         catch (Exception e)
         {
-            await ReportAsync(pass, Judge(e, cancellationToken));
+            await ReportAsync(pass, Judge(e, cancellationToken)).ConfigureAwait(false);
             throw;
         }
 
-        await ReportAsync(pass, CircuitOutcome.Succeeded);
+        await ReportAsync(pass, CircuitOutcome.Succeeded).ConfigureAwait(false);
         return result;
     }
 
@@ -61,11 +63,11 @@ public sealed class ClusterCircuitBreaker
         await CallAsync(
             static async (call, token) =>
             {
-                await call.operation(call.state, token);
+                await call.operation(call.state, token).ConfigureAwait(false);
                 return true;
             },
             (operation, state),
-            cancellationToken);
+            cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
@@ -102,7 +104,7 @@ public sealed class ClusterCircuitBreaker
     /// <param name="cancellationToken">Ends the asking.</param>
     /// <exception cref="AuthorityUnavailableException">The authority did not answer in time.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
-    public async ValueTask<CircuitTicket> TryEnterAsync(CancellationToken cancellationToken = default) => new(this, await EnterAsync(cancellationToken));
+    public async ValueTask<CircuitTicket> TryEnterAsync(CancellationToken cancellationToken = default) => new(this, await EnterAsync(cancellationToken).ConfigureAwait(false));
 
     /// <summary>Opens the circuit for a whole cool-down from now. An isolated one stays isolated.</summary>
     /// <param name="cancellationToken">Ends the call; whether it was carried out is then unknown.</param>
@@ -132,7 +134,7 @@ public sealed class ClusterCircuitBreaker
                 _name,
                 (_authority, report: new CircuitReport(id, pass.Generation, pass.Trial, outcome)),
                 static (call, token) => call._authority.ReportAsync(call.report, token),
-                CancellationToken.None);
+                CancellationToken.None).ConfigureAwait(false);
         }
         catch (AuthorityUnavailableException)
         {
@@ -151,7 +153,7 @@ public sealed class ClusterCircuitBreaker
         var isAbandoned = false;
         try
         {
-            var pass = await AskAsync(id, cancellationToken);
+            var pass = await AskAsync(id, cancellationToken).ConfigureAwait(false);
             return pass.Generation > 0 ? pass : throw AuthorityUnavailableException.ForVoidAnswer(_name);
         }
         catch (OperationCanceledException)
@@ -175,9 +177,9 @@ public sealed class ClusterCircuitBreaker
     {
         try
         {
-            var pass = await AskAsync(id, CancellationToken.None);
+            var pass = await AskAsync(id, CancellationToken.None).ConfigureAwait(false);
             if (pass.Trial != 0)
-                await ReportAsync(pass, CircuitOutcome.Ignored);
+                await ReportAsync(pass, CircuitOutcome.Ignored).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -198,7 +200,7 @@ public sealed class ClusterCircuitBreaker
                 _name,
                 (_authority, order: new CircuitOrder(id, command)),
                 static (call, token) => call._authority.CommandAsync(call.order, token),
-                cancellationToken);
+                cancellationToken).ConfigureAwait(false);
         }
         finally
         {

@@ -31,14 +31,14 @@ internal sealed class AuthorityCaller(NodeClock clock, Random random, TimeSpan t
         try
         {
             if (!cancellationToken.CanBeCanceled)
-                return await send(request, _attemptDeadlines.Next(startedAt));
+                return await send(request, _attemptDeadlines.Next(startedAt)).ConfigureAwait(false);
 
             using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _attemptDeadlines.Next(startedAt));
-            return await send(request, either.Token);
+            return await send(request, either.Token).ConfigureAwait(false);
         }
         catch (Exception e) when (IsUnanswered(e))
         {
-            return await CallAgainAsync(name, request, send, startedAt + Timeout, e, cancellationToken);
+            return await CallAgainAsync(name, request, send, startedAt + Timeout, e, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -51,12 +51,12 @@ internal sealed class AuthorityCaller(NodeClock clock, Random random, TimeSpan t
         {
             using var deadline = new CancellationTokenSource(hold + (Timeout / 2), clock.Time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
-            return await send(request, either.Token);
+            return await send(request, either.Token).ConfigureAwait(false);
         }
         catch (Exception e) when (IsUnanswered(e))
         {
             // The authority counts the hold anew for each attempt; what is left of it is not needed to find out whether it is there.
-            return await CallAgainAsync(name, request, send, Instant.Later(startedAt + Timeout, clock.Now + (Timeout / 2)) + hold, e, cancellationToken);
+            return await CallAgainAsync(name, request, send, Instant.Later(startedAt + Timeout, clock.Now + (Timeout / 2)) + hold, e, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -70,12 +70,12 @@ internal sealed class AuthorityCaller(NodeClock clock, Random random, TimeSpan t
             var delay = Backoff.Delay(BaseDelay, MaxDelay, failedAttempts, random.NextDouble());
             if (delay >= left)
                 throw new AuthorityUnavailableException(name, Timeout, last);
-            await Task.Delay(delay, clock.Time, cancellationToken);
+            await Task.Delay(delay, clock.Time, cancellationToken).ConfigureAwait(false);
             try
             {
                 using var rest = new CancellationTokenSource(left - delay, clock.Time);
                 using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, rest.Token);
-                return await send(request, either.Token);
+                return await send(request, either.Token).ConfigureAwait(false);
             }
             catch (Exception e) when (IsUnanswered(e))
             {

@@ -67,7 +67,7 @@ public sealed class ClusterRateLimiter : RateLimiter
         var id = _channel.Open();
         try
         {
-            await _caller.CallAsync(_name, (_authority, id), static (call, token) => call._authority.ResetAsync(call.id, token), cancellationToken);
+            await _caller.CallAsync(_name, (_authority, id), static (call, token) => call._authority.ResetAsync(call.id, token), cancellationToken).ConfigureAwait(false);
         }
         finally
         {
@@ -112,7 +112,7 @@ public sealed class ClusterRateLimiter : RateLimiter
                 _name,
                 (_authority, request: new TokenRequest(id, tokens, mayWait)),
                 static (call, token) => call._authority.AcquireAsync(call.request, token),
-                cancellationToken);
+                cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (mayWait)
         {
@@ -131,7 +131,7 @@ public sealed class ClusterRateLimiter : RateLimiter
         }
 
         if (grant.ReadyAfter > TimeSpan.Zero)
-            await WaitAsync(id, grant.ReadyAfter, cancellationToken);
+            await WaitAsync(id, grant.ReadyAfter, cancellationToken).ConfigureAwait(false);
         Count(grant.IsGranted);
         return TokenLease.From(grant);
     }
@@ -141,7 +141,7 @@ public sealed class ClusterRateLimiter : RateLimiter
         Interlocked.Increment(ref _waiting);
         try
         {
-            await _clock.WaitAsync(readyAfter, cancellationToken);
+            await _clock.WaitAsync(readyAfter, cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
@@ -163,7 +163,7 @@ public sealed class ClusterRateLimiter : RateLimiter
                 _name,
                 (_authority, cancellation: new TokenCancellation(id)),
                 static (call, token) => call._authority.CancelAsync(call.cancellation, token),
-                CancellationToken.None);
+                CancellationToken.None).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {

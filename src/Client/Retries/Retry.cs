@@ -106,7 +106,7 @@ public sealed class Retry
             TimeSpan delay;
             try
             {
-                return await (attempts == 1 ? attempt : operation(state, cancellationToken));
+                return attempts == 1 ? await attempt.ConfigureAwait(true) : await operation(state, cancellationToken).ConfigureAwait(true);
             }
             catch (Exception e)
             {
@@ -115,7 +115,8 @@ public sealed class Retry
                 delay = DelayAfter(attempts, e);
             }
 
-            await _clock.WaitAsync(delay, cancellationToken);
+            // The operation is the caller's code: it runs where he called, in a grain on the grain's own scheduler.
+            await _clock.WaitAsync(delay, cancellationToken).ConfigureAwait(true);
         }
     }
 
@@ -131,7 +132,7 @@ public sealed class Retry
 
         static async ValueTask<bool> Awaited(ValueTask operation)
         {
-            await operation;
+            await operation.ConfigureAwait(false);
             return true;
         }
     }

@@ -1,0 +1,124 @@
+using System.Text;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+public sealed class PolicyTests
+{
+    [Fact]
+    public void Policies_Defaults_AreLegal()
+    {
+        new RateLimiterPolicy().Validate().Should().BeEmpty();
+        new CircuitBreakerPolicy().Validate().Should().BeEmpty();
+        new BulkheadPolicy().Validate().Should().BeEmpty();
+        new ReliabilityToolkitClientOptions().Validate().Should().BeEmpty();
+    }
+
+    [Fact]
+    public void Policies_EveryFault_IsToldWithValueAndRange()
+    {
+        new RateLimiterPolicy { TokensPerPeriod = 0, Period = TimeSpan.Zero, Burst = -3, QueueLimit = 100_001 }.Validate().Should().HaveCount(4)
+            .And.Contain("Burst is -3; legal: 1 to 1,000,000,000.");
+        new RateLimiterPolicy { TokensPerPeriod = 1, Period = TimeSpan.FromDays(1), Burst = 1_000_000_000 }.Validate().Should().HaveCount(2, "the bucket is too large, and fills too slowly");
+        new CircuitBreakerPolicy { FailureThreshold = 0, CoolDown = TimeSpan.FromDays(2), HalfOpenMaxCalls = 0, TrialLease = TimeSpan.Zero }.Validate().Should().HaveCount(4);
+        new BulkheadPolicy { Capacity = 0, QueueLimit = -1, Lease = TimeSpan.FromMilliseconds(99) }.Validate().Should().HaveCount(3);
+        new ReliabilityToolkitClientOptions { CallTimeout = TimeSpan.Zero, MaxCachedInstances = 0 }.Validate().Should().HaveCount(2);
+    }
+
+    [Fact]
+    public void Configuration_Policies_AreReadAndMixWithCode()
+    {
+        var source = Source(
+            """
+            { "RateLimiters": { "api": { "TokensPerPeriod": 50, "Period": "00:00:10" } }, "bulkheads": { "database": { "capacity": 20 } }, "CircuitBreakers": { "payments": {} } }
+            """,
+            toolkit => toolkit.AddRateLimiter("api", policy => policy.Burst = 7));
+        source.Current.RateLimiter("api").Should().BeEquivalentTo(new RateLimiterPolicy { TokensPerPeriod = 50, Period = TimeSpan.FromSeconds(10), Burst = 7 });
+        source.Current.Bulkhead("database").Capacity.Should().Be(20);
+        source.Current.CircuitBreaker("payments").FailureThreshold.Should().Be(5);
+    }
+
+    [Fact]
+    public void Configuration_FaultsOfEveryKind_AreAllInOneMessage()
+    {
+        var thrown = FluentActions.Invoking(() => Source(
+            """
+            { "RateLimiters": { "api": { "Burts": 5, "Burst": "many", "TokensPerPeriod": 0 }, "a b": {} }, "Breakers": {}, "Bulkheads": { "db": { "Capacity": -1, "Lease": "soon" } } }
+            """,
+            toolkit => toolkit.AddCircuitBreaker("payments", policy => policy.FailureThreshold = 0))).Should().Throw<OptionsValidationException>().Which;
+        foreach (var fault in new[] { "api:Burts: no such setting; legal here: TokensPerPeriod, Period, Burst, QueueLimit", "api:Burst: many", "api: TokensPerPeriod is 0", "a b: a policy name", "Breakers: legal here", "db: Capacity is -1", "db:Lease: soon", "payments: FailureThreshold is 0" })
+            thrown.Message.Should().Contain(fault);
+    }
+
+    [Fact]
+    public void Configuration_Reload_ReplacesWhatChangedAndIgnoresFaults()
+    {
+        var configuration = Configuration("""{ "RateLimiters": { "api": { "Burst": 5 }, "other": {} } }""");
+        var source = Source(configuration);
+        var (api, other) = (source.Current.RateLimiter("api"), source.Current.RateLimiter("other"));
+
+        configuration["ReliabilityToolkit:RateLimiters:api:Burst"] = "0";
+        configuration.Reload();
+        source.Current.RateLimiter("api").Should().BeSameAs(api, "the fault is logged, and what was in force stays so");
+
+        configuration["ReliabilityToolkit:RateLimiters:api:Burst"] = "6";
+        configuration.Reload();
+        source.Current.RateLimiter("api").Burst.Should().Be(6);
+        source.Current.RateLimiter("other").Should().BeSameAs(other);
+    }
+
+    [Fact]
+    public void Policy_Unknown_IsToldWithTheKnownOnes()
+    {
+        var source = Source("""{ "RateLimiters": { "b": {}, "a": {} } }""");
+        source.Current.Invoking(policies => policies.RateLimiter("c")).Should().Throw<UnknownPolicyException>()
+            .Which.Should().Match<UnknownPolicyException>(e => e.Policy == "c" && string.Join(" ", e.KnownPolicies) == "a b" && e.Message.Contains("Known: a, b."));
+        source.Current.Invoking(policies => policies.Bulkhead("a")).Should().Throw<UnknownPolicyException>().WithMessage("*Known: none.");
+    }
+
+    [Fact]
+    public async Task Silo_WithFaultyPolicies_DoesNotStartAndSaysAllOfThem()
+    {
+        using var host = Host.CreateDefaultBuilder().UseOrleans(silo => silo
+            .UseLocalhostClustering()
+            .AddReliabilityToolkit(toolkit => toolkit.AddBulkhead("db", policy => policy.Capacity = 0).AddRateLimiter("api", policy => policy.Burst = 0))).Build();
+        (await host.Awaiting(it => it.StartAsync()).Should().ThrowAsync<Exception>())
+            .Which.ToString().Should().Contain("RateLimiters:api: Burst is 0").And.Contain("Bulkheads:db: Capacity is 0");
+    }
+
+    [Fact]
+    public void Builder_NullArguments_Throw()
+    {
+        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.AddRateLimiter(null!))).Should().Throw<ArgumentNullException>();
+        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.Bind(null!))).Should().Throw<ArgumentNullException>();
+        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.UseStronglyConsistentDirectory(TimeSpan.FromTicks(-1)))).Should().Throw<ArgumentOutOfRangeException>();
+        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.UseStronglyConsistentDirectory(TimeSpan.FromHours(1)))).Should().Throw<ArgumentOutOfRangeException>();
+        FluentActions.Invoking(() => ((ISiloBuilder)null!).AddReliabilityToolkit(_ => { })).Should().Throw<ArgumentNullException>();
+        FluentActions.Invoking(() => ((IClientBuilder)null!).AddReliabilityToolkit()).Should().Throw<ArgumentNullException>();
+    }
+
+    private static PolicySource Source(string json, Action<ReliabilityToolkitBuilder>? configure = null) => Source(Configuration(json), configure);
+
+    private static PolicySource Source(IConfiguration configuration, Action<ReliabilityToolkitBuilder>? configure = null)
+    {
+        var silo = new Silo();
+        var toolkit = new ReliabilityToolkitBuilder(silo).Bind(configuration.GetSection("ReliabilityToolkit"));
+        configure?.Invoke(toolkit);
+        var services = silo.Services.BuildServiceProvider();
+        return new PolicySource(services.GetRequiredService<IOptionsMonitor<ReliabilityToolkitPolicies>>(), NullLogger<PolicySource>.Instance);
+    }
+
+    private static IConfigurationRoot Configuration(string json) =>
+        new ConfigurationBuilder().AddInMemoryCollection(new ConfigurationBuilder().AddJsonStream(new MemoryStream(Encoding.UTF8.GetBytes($$"""{ "ReliabilityToolkit": {{json}} }"""))).Build().AsEnumerable()).Build();
+
+    private sealed class Silo : ISiloBuilder
+    {
+        public IServiceCollection Services { get; } = new ServiceCollection().AddOptions();
+
+        public IConfiguration Configuration { get; } = new ConfigurationBuilder().Build();
+    }
+}
