@@ -1,0 +1,207 @@
+using System.Threading.RateLimiting;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+[Collection(ClusterTests.Name)]
+public sealed class BulkheadClusterTests(ToolkitCluster cluster)
+{
+    private readonly string _key = ToolkitCluster.NewKey();
+
+    [Fact]
+    public async Task Bulkhead_ManyCallersOnEveryNode_NeverExceedTheCapacity()
+    {
+        var (inside, most) = (0, 0);
+        await Task.WhenAll(Enumerable.Range(0, 200).Select(async i =>
+        {
+            using var permit = await cluster.Nodes[i % 4].GetBulkhead("triple", _key).AcquireAsync();
+            permit.IsAcquired.Should().BeTrue();
+            var now = Interlocked.Increment(ref inside);
+            InterlockedMax(ref most, now);
+            await Task.Yield();
+            Interlocked.Decrement(ref inside);
+        }));
+        most.Should().BeInRange(1, 3);
+        await ToolkitCluster.EventuallyAsync(async () => (await cluster.Outside.GetBulkhead("triple", _key).GetStatusAsync()).AvailableSlots == 3, "all slots are back");
+    }
+
+    [Fact]
+    public async Task Bulkhead_WaitersOnDifferentNodes_AreServedInTheOrderOfTheirComing()
+    {
+        var outside = cluster.Outside.GetBulkhead("single", _key);
+        var holder = await outside.AcquireAsync();
+        var served = new List<int>();
+        var waiters = new List<Task>();
+        for (var i = 0; i < 8; i++)
+        {
+            waiters.Add(WaitAsync(i));
+            await ToolkitCluster.EventuallyAsync(async () => (await outside.GetStatusAsync()).Waiting == i + 1, $"number {i} waits");
+        }
+
+        holder.Dispose();
+        await Task.WhenAll(waiters);
+        served.Should().Equal(0, 1, 2, 3, 4, 5, 6, 7);
+
+        async Task WaitAsync(int i)
+        {
+            using var permit = await cluster.Nodes[i % 4].GetBulkhead("single", _key).AcquireAsync();
+            served.Add(i);
+        }
+    }
+
+    [Fact]
+    public async Task Bulkhead_TryAcquire_AnswersAtOnce()
+    {
+        var bulkhead = cluster.Outside.GetBulkhead("single", _key);
+        var permit = await bulkhead.TryAcquireAsync();
+        permit.IsAcquired.Should().BeTrue();
+        using var refused = await cluster.Nodes[0].GetBulkhead("single", _key).TryAcquireAsync();
+        refused.TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
+        reason.Should().Be(RefusalReason.NoFreeSlot);
+        bulkhead.AttemptAcquire().TryGetMetadata(ToolkitMetadata.Reason, out reason).Should().BeTrue();
+        reason.Should().Be(RefusalReason.NoLocalStock);
+
+        permit.Dispose();
+        permit.Dispose();
+        await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).AvailableSlots == 1, "the slot is back");
+        permit.Lost.IsCancellationRequested.Should().BeFalse("it was given back, not lost");
+    }
+
+    [Fact]
+    public async Task Bulkhead_AsRateLimiter_TakesPartWhereverOneDoes()
+    {
+        RateLimiter limiter = cluster.Outside.GetBulkhead("triple", _key);
+        using var lease = await limiter.AcquireAsync(2);
+        lease.IsAcquired.Should().BeTrue();
+        (await cluster.Outside.GetBulkhead("triple", _key).GetStatusAsync()).AvailableSlots.Should().Be(1);
+        limiter.GetStatistics()!.TotalSuccessfulLeases.Should().Be(1);
+    }
+
+    [Fact]
+    public async Task Bulkhead_Close_FailsPendingAndLaterAcquires()
+    {
+        var bulkhead = cluster.Nodes[0].GetBulkhead("single", _key);
+        var holder = await bulkhead.AcquireAsync();
+        var pending = cluster.Outside.GetBulkhead("single", _key).AcquireAsync().AsTask();
+        await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).Waiting == 1, "one waits");
+
+        await cluster.Nodes[1].GetBulkhead("single", _key).CloseAsync();
+        (await pending.Awaiting(task => task).Should().ThrowAsync<BulkheadClosedException>()).Which.Name.Should().Be($"single/{_key}");
+        await bulkhead.Awaiting(it => it.TryAcquireAsync().AsTask()).Should().ThrowAsync<BulkheadClosedException>();
+        (await bulkhead.GetStatusAsync()).Should().Be(new BulkheadStatus(1, 0, 1, 0, true));
+
+        holder.Dispose();
+        await cluster.Nodes[2].GetBulkhead("single", _key).ReopenAsync();
+        using var permit = await bulkhead.AcquireAsync();
+        permit.IsAcquired.Should().BeTrue();
+    }
+
+    [Fact]
+    public async Task Bulkhead_CancelledWaiter_LeavesTheLineAndTheNextIsServed()
+    {
+        var bulkhead = cluster.Nodes[0].GetBulkhead("single", _key);
+        var holder = await bulkhead.AcquireAsync();
+        using var cancellation = new CancellationTokenSource();
+        var cancelled = cluster.Outside.GetBulkhead("single", _key).AcquireAsync(1, cancellation.Token).AsTask();
+        await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).Waiting == 1, "one waits");
+        var next = cluster.Nodes[1].GetBulkhead("single", _key).AcquireAsync().AsTask();
+        await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).Waiting == 2, "two wait");
+
+        await cancellation.CancelAsync();
+        await cancelled.Awaiting(task => task).Should().ThrowAsync<OperationCanceledException>();
+        await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).Waiting == 1, "the cancelled one has left");
+        holder.Dispose();
+        using var permit = await next;
+        permit.IsAcquired.Should().BeTrue();
+    }
+
+    [Fact]
+    public async Task Bulkhead_FullQueue_Refuses()
+    {
+        var bulkhead = cluster.Outside.GetBulkhead("narrow", _key);
+        var holder = await bulkhead.AcquireAsync();
+        var waiter = bulkhead.AcquireAsync().AsTask();
+        await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).Waiting == 1, "one waits");
+        using var refused = await cluster.Nodes[0].GetBulkhead("narrow", _key).AcquireAsync();
+        refused.Invoking(permit => permit.EnsureAcquired()).Should().Throw<RateLimitedException>().Which.Reason.Should().Be(RefusalReason.QueueFull);
+        holder.Dispose();
+        (await waiter).Dispose();
+    }
+
+    [Fact]
+    public async Task Bulkhead_HolderThatDoesNotRenew_IsReplacedWithinALease_AndOneThatDoesIsNot()
+    {
+        // A direct caller renews nothing: as if it had crashed. The lease is 600 ms; three of them pass, one after the other.
+        var live = cluster.Nodes[0].GetBulkhead("brief", _key + "-live");
+        var held = await live.AcquireAsync();
+        var bulkhead = cluster.Outside.GetBulkhead("brief", _key);
+        for (var i = 0; i < 3; i++)
+        {
+            (await cluster.Grains.GetGrain<IBulkheadGrain>($"brief/{_key}").AcquireAsync()).IsAcquired.Should().BeTrue();
+            using var next = await bulkhead.AcquireAsync();
+            next.IsAcquired.Should().BeTrue();
+            next.Dispose();
+            await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).AvailableSlots == 1, "the slot is free again");
+        }
+
+        held.Lost.IsCancellationRequested.Should().BeFalse();
+        (await live.GetStatusAsync()).AvailableSlots.Should().Be(0);
+        held.Dispose();
+    }
+
+    [Fact]
+    public async Task Permit_ThatTheAuthorityNoLongerKnows_IsLost()
+    {
+        var permit = await cluster.Nodes[0].GetBulkhead("brief", _key).AcquireAsync();
+        var lost = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var registration = permit.Lost.Register(lost.SetResult);
+        await ToolkitCluster.ForgetAsync(cluster.Grains.GetGrain<IBulkheadGrain>($"brief/{_key}"));
+        await lost.Task.WaitAsync(TimeSpan.FromSeconds(10));
+    }
+
+    [Fact]
+    public async Task Grain_CalledDirectly_IsExact()
+    {
+        var grain = cluster.Grains.GetGrain<IBulkheadGrain>($"single/{_key}");
+        var permit = await grain.AcquireAsync();
+        permit.ValidFor.Should().Be(TimeSpan.FromSeconds(15));
+        (await grain.TryAcquireAsync()).Should().Be(new SlotPermit(false, 0, default, RefusalReason.NoFreeSlot));
+        (await grain.RenewAsync(permit.Permit)).Should().BeTrue();
+
+        using var cancellation = new CancellationTokenSource();
+        var waiting = grain.AcquireAsync(1, cancellation.Token).AsTask();
+        await ToolkitCluster.EventuallyAsync(async () => (await grain.GetStatusAsync()).Waiting == 1, "one waits");
+        await cancellation.CancelAsync();
+        await waiting.Awaiting(task => task).Should().ThrowAsync<OperationCanceledException>();
+        await ToolkitCluster.EventuallyAsync(async () => (await grain.GetStatusAsync()).Waiting == 0, "it has left");
+
+        (await grain.ReleaseAsync(permit.Permit)).Should().BeTrue();
+        (await grain.ReleaseAsync(permit.Permit)).Should().BeFalse();
+        await grain.CloseAsync();
+        await grain.Awaiting(it => it.AcquireAsync().AsTask()).Should().ThrowAsync<BulkheadClosedException>();
+        await grain.ReopenAsync();
+        (await grain.TryAcquireAsync()).IsAcquired.Should().BeTrue();
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-1)]
+    [InlineData(4)]
+    public async Task Bulkhead_SlotsOutsideOneToCapacity_ThrowsAndTakesNothing(int slots)
+    {
+        var bulkhead = cluster.Outside.GetBulkhead("triple", _key);
+        var grain = cluster.Grains.GetGrain<IBulkheadGrain>($"triple/{_key}");
+        await bulkhead.Awaiting(it => it.AcquireAsync(slots).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>();
+        await bulkhead.Awaiting(it => it.TryAcquireAsync(slots).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>();
+        await grain.Awaiting(it => it.AcquireAsync(slots).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>();
+        await grain.Awaiting(it => it.TryAcquireAsync(slots).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>();
+        (await bulkhead.GetStatusAsync()).Should().Be(new BulkheadStatus(3, 3, 0, 0, false));
+    }
+
+    private static void InterlockedMax(ref int most, int value)
+    {
+        int seen;
+        while ((seen = Volatile.Read(ref most)) < value && Interlocked.CompareExchange(ref most, value, seen) != seen)
+        {
+        }
+    }
+}

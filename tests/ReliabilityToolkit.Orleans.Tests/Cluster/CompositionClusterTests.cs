@@ -1,0 +1,45 @@
+namespace ReliabilityToolkit.Orleans.Tests;
+
+[Collection(ClusterTests.Name)]
+public sealed class CompositionClusterTests(ToolkitCluster cluster)
+{
+    [Fact]
+    public async Task Composition_FlakyDownstream_IsRetriedThroughAllFour()
+    {
+        var key = ToolkitCluster.NewKey();
+        var limiter = cluster.Outside.GetRateLimiter("fifty", key);
+        var pool = cluster.Outside.GetBulkhead("single", key);
+        var breaker = cluster.Outside.GetCircuitBreaker("five", key);
+        var retry = new Retry(new RetryOptions { MaxAttempts = 4, BaseDelay = TimeSpan.FromMilliseconds(1), RetryIf = e => e is not UnauthorizedAccessException });
+        var attempts = 0;
+
+        var receipt = await retry.RunAsync(async ct =>
+        {
+            using var admitted = (await limiter.AcquireAsync(cancellationToken: ct)).EnsureAcquired();
+            using var permit = (await pool.AcquireAsync(cancellationToken: ct)).EnsureAcquired();
+            return await breaker.CallAsync(_ => ++attempts < 3 ? Task.FromException<string>(new TimeoutException()) : Task.FromResult("paid"), ct);
+        });
+
+        receipt.Should().Be("paid");
+        attempts.Should().Be(3);
+        (await limiter.GetStatusAsync()).AvailableTokens.Should().Be(47);
+        (await breaker.GetStatusAsync()).ConsecutiveFailures.Should().Be(0);
+        await ToolkitCluster.EventuallyAsync(async () => (await pool.GetStatusAsync()).AvailableSlots == 1, "the slot is back");
+    }
+
+    [Fact]
+    public async Task Composition_OpenCircuit_FailsFastAndGivesTheSlotBack()
+    {
+        var key = ToolkitCluster.NewKey();
+        var pool = cluster.Nodes[0].GetBulkhead("single", key);
+        var breaker = cluster.Nodes[1].GetCircuitBreaker("five", key);
+        await breaker.TripAsync();
+        var retry = new Retry(new RetryOptions { RetryIf = e => e is not CircuitOpenException });
+        await retry.Awaiting(it => it.RunAsync(async ct =>
+        {
+            using var permit = (await pool.AcquireAsync(cancellationToken: ct)).EnsureAcquired();
+            await breaker.CallAsync(_ => ValueTask.CompletedTask, ct);
+        }).AsTask()).Should().ThrowAsync<CircuitOpenException>();
+        await ToolkitCluster.EventuallyAsync(async () => (await pool.GetStatusAsync()).AvailableSlots == 1, "the slot is back");
+    }
+}

@@ -1,0 +1,82 @@
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Core.Internal;
+using Orleans.TestingHost;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+/// <summary>Three silos and an outside client over TCP on loopback, in this process. Started once; each test takes keys of its own.</summary>
+public sealed class ToolkitCluster : IAsyncLifetime
+{
+    private static int _lastKey;
+
+    private TestCluster _cluster = null!;
+
+    /// <summary>The toolkit of each silo, and the outside client's.</summary>
+    public IReadOnlyList<IReliabilityToolkit> Nodes { get; private set; } = [];
+
+    public IReliabilityToolkit Outside => Nodes[^1];
+
+    public IGrainFactory Grains => _cluster.Client;
+
+    public static string NewKey() => $"key-{Interlocked.Increment(ref _lastKey)}";
+
+    public async Task InitializeAsync()
+    {
+        var builder = new TestClusterBuilder(3);
+        builder.Options.ConnectionTransport = ConnectionTransportType.TcpSocket;
+        builder.AddSiloBuilderConfigurator<SiloSetup>();
+        builder.AddClientBuilderConfigurator<ClientSetup>();
+        _cluster = builder.Build();
+        await _cluster.DeployAsync();
+        Nodes =
+        [
+            .. _cluster.Silos.Cast<InProcessSiloHandle>().Select(silo => silo.SiloHost.Services.GetRequiredService<IReliabilityToolkit>()),
+            _cluster.Client.ServiceProvider.GetRequiredService<IReliabilityToolkit>(),
+        ];
+    }
+
+    public async Task DisposeAsync() => await _cluster.DisposeAsync();
+
+    /// <summary>Ends the grain's activation; the next call begins another, which knows nothing of it.</summary>
+    public static ValueTask ForgetAsync(IAddressable grain) => grain.AsReference<IGrainManagementExtension>().DeactivateOnIdle();
+
+    /// <summary>Asks again until it is so; the asking itself lets time pass.</summary>
+    public static async Task EventuallyAsync(Func<Task<bool>> isSo, string phase)
+    {
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        while (!await isSo())
+        {
+            if (patience.IsCancellationRequested)
+                throw new TimeoutException($"Not within 20 s: {phase}.");
+            await Task.Yield();
+        }
+    }
+
+    private sealed class SiloSetup : ISiloConfigurator
+    {
+        public void Configure(ISiloBuilder siloBuilder) => siloBuilder.AddReliabilityToolkit(toolkit => toolkit
+            .AddRateLimiter("fifty", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period) = (50, 1, TimeSpan.FromHours(1)))
+            .AddRateLimiter("one", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period, policy.QueueLimit) = (1, 1, TimeSpan.FromHours(1), 2))
+            .AddRateLimiter("quick", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period) = (1, 50, TimeSpan.FromSeconds(1)))
+            .AddCircuitBreaker("five", policy => policy.CoolDown = TimeSpan.FromHours(1))
+            .AddCircuitBreaker("short", policy => (policy.CoolDown, policy.HalfOpenMaxCalls) = (TimeSpan.FromMilliseconds(200), 2))
+            .AddCircuitBreaker("picky", policy => policy.FailureThreshold = 1)
+            .AddBulkhead("single", policy => policy.Capacity = 1)
+            .AddBulkhead("triple", policy => policy.Capacity = 3)
+            .AddBulkhead("brief", policy => (policy.Capacity, policy.Lease) = (1, TimeSpan.FromMilliseconds(600)))
+            .AddBulkhead("narrow", policy => (policy.Capacity, policy.QueueLimit) = (1, 1)))
+            .Services.Configure<ReliabilityToolkitClientOptions>(options => options.IsFailure["picky"] = e => e is not KeyNotFoundException);
+    }
+
+    private sealed class ClientSetup : IClientBuilderConfigurator
+    {
+        public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) => clientBuilder.AddReliabilityToolkit();
+    }
+}
+
+[CollectionDefinition(Name)]
+public sealed class ClusterTests : ICollectionFixture<ToolkitCluster>
+{
+    public const string Name = "cluster";
+}

@@ -1,0 +1,82 @@
+using System.Collections.Immutable;
+using System.Reflection;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+public interface IEchoGrain : IGrainWithStringKey
+{
+    Task<object> EchoAsync(object message);
+
+    Task ThrowAsync(Exception exception);
+}
+
+public sealed class EchoGrain : Grain, IEchoGrain
+{
+    public Task<object> EchoAsync(object message) => Task.FromResult(message);
+
+    public Task ThrowAsync(Exception exception) => throw exception;
+}
+
+/// <summary>Everything that crosses the wire does so over TCP, from the outside client to a silo and back, with every field set.</summary>
+[Collection(ClusterTests.Name)]
+public sealed class WireClusterTests(ToolkitCluster cluster)
+{
+    private static readonly Type[] WireTypes = [.. typeof(RequestId).Assembly.GetTypes().Where(type => type.GetCustomAttribute<GenerateSerializerAttribute>() is not null && !type.IsAbstract)];
+
+    public static TheoryData<string> Messages => new(WireTypes.Where(type => !type.IsAssignableTo(typeof(Exception))).Select(type => type.FullName!));
+
+    public static TheoryData<string> Exceptions => new(WireTypes.Where(type => type.IsAssignableTo(typeof(Exception))).Select(type => type.FullName!));
+
+    [Theory]
+    [MemberData(nameof(Messages))]
+    public async Task Message_WithEveryFieldSet_ArrivesAsItWas(string typeName)
+    {
+        var message = Fill(typeof(RequestId).Assembly.GetType(typeName)!);
+        var echoed = await cluster.Grains.GetGrain<IEchoGrain>("echo").EchoAsync(message);
+        echoed.Should().BeOfType(message.GetType());
+        Text(echoed).Should().Be(Text(message));
+        Text(message).Should().NotBe(Text(Activator.CreateInstance(message.GetType())!), "else it would prove nothing");
+    }
+
+    [Theory]
+    [MemberData(nameof(Exceptions))]
+    public async Task Exception_ThrownByAGrain_ArrivesAsItWas(string typeName)
+    {
+        var exception = (Exception)Fill(typeof(RequestId).Assembly.GetType(typeName)!);
+        var thrown = (await cluster.Grains.GetGrain<IEchoGrain>("echo").Awaiting(grain => grain.ThrowAsync(exception)).Should().ThrowAsync<ReliabilityException>()).Which;
+        thrown.Should().BeOfType(exception.GetType());
+        thrown.Message.Should().Be(exception.Message);
+        foreach (var property in exception.GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(property => property.DeclaringType!.Assembly == typeof(RequestId).Assembly))
+            property.GetValue(thrown).Should().BeEquivalentTo(property.GetValue(exception), property.Name);
+    }
+
+    [Fact]
+    public void WireTypes_AllOfThem_AreCovered() => WireTypes.Should().HaveCountGreaterThan(25).And.Contain([typeof(SlotRenewal), typeof(TokenGrant), typeof(CircuitPass), typeof(UnknownPolicyException)]);
+
+    // Records print ImmutableArray as its type's name: their elements are compared beside.
+    private static string Text(object message) => string.Join(", ", message.GetType().GetProperties().Where(property => property.GetIndexParameters().Length == 0)
+        .Select(property => property.GetValue(message) is ImmutableArray<long> array ? $"[{(array.IsDefault ? "none" : string.Join(" ", array))}]" : $"{property.GetValue(message)}")) + message;
+
+    private static object Fill(Type type)
+    {
+        type = Nullable.GetUnderlyingType(type) ?? type;
+        if (type.IsEnum)
+            return Enum.GetValues(type).GetValue(1)!;
+        if (Value(type) is { } value)
+            return value;
+        var constructor = type.GetConstructors().MaxBy(candidate => candidate.GetParameters().Length)!;
+        return constructor.Invoke([.. constructor.GetParameters().Select(parameter => Fill(parameter.ParameterType))]);
+    }
+
+    private static object? Value(Type type) =>
+        type == typeof(bool) ? true
+        : type == typeof(int) ? 42
+        : type == typeof(long) ? 1L << 40
+        : type == typeof(Guid) ? new Guid(1, 2, 3, new byte[8])
+        : type == typeof(string) ? "some text"
+        : type == typeof(TimeSpan) ? TimeSpan.FromTicks(12_345_678)
+        : type == typeof(ImmutableArray<long>) ? ImmutableArray.Create(3L, 1L, 2L)
+        : type == typeof(IReadOnlyList<string>) ? (IReadOnlyList<string>)["api", "web"]
+        : type == typeof(Exception) ? new TimeoutException("inner")
+        : null;
+}

@@ -1,0 +1,131 @@
+using Microsoft.Extensions.Time.Testing;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+/// <summary>What each client object does when the authority does not answer: within a second, and in words.</summary>
+public sealed class SilentAuthorityTests
+{
+    private readonly FakeTimeProvider _time = new();
+    private readonly NodeClock _clock;
+    private readonly AuthorityCaller _caller;
+
+    public SilentAuthorityTests()
+    {
+        _clock = new NodeClock(_time);
+        _caller = new AuthorityCaller(_clock, new Random(1), TimeSpan.FromSeconds(1));
+    }
+
+    [Fact]
+    public async Task Limiter_SilentAuthority_RefusesWithTheReason()
+    {
+        var limiter = new ClusterRateLimiter("api", new Silence(), _caller, NewChannel(), _clock);
+        foreach (var ask in new Func<Task<System.Threading.RateLimiting.RateLimitLease>>[] { () => limiter.TryAcquireAsync().AsTask(), () => limiter.AcquireAsync().AsTask() })
+        {
+            var startedAt = _time.GetUtcNow();
+            System.Threading.RateLimiting.RateLimitLease? lease = null;
+            await _time.FinishAsync(async () => lease = await ask(), TimeSpan.FromMilliseconds(10));
+            lease!.TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
+            reason.Should().Be(RefusalReason.AuthorityUnavailable);
+            (_time.GetUtcNow() - startedAt).Should().BeLessThan(TimeSpan.FromSeconds(1.1));
+        }
+
+        limiter.GetStatistics()!.TotalFailedLeases.Should().Be(2);
+        await limiter.Awaiting(it => _time.FinishAsync(() => it.GetStatusAsync().AsTask(), TimeSpan.FromMilliseconds(10))).Should().ThrowAsync<AuthorityUnavailableException>();
+    }
+
+    [Fact]
+    public async Task Breaker_SilentAuthority_ThrowsWithoutInvokingTheOperation()
+    {
+        var breaker = new ClusterCircuitBreaker("payments", new Silence(), _caller, NewChannel(), null);
+        var isInvoked = false;
+        await breaker.Awaiting(it => _time.FinishAsync(() => it.CallAsync(_ => ValueTask.FromResult(isInvoked = true)).AsTask(), TimeSpan.FromMilliseconds(10))).Should().ThrowAsync<AuthorityUnavailableException>();
+        isInvoked.Should().BeFalse();
+    }
+
+    [Fact]
+    public async Task Breaker_AuthorityThatFallsSilentDuringTheCall_LosesTheReportAndNotTheResult()
+    {
+        var authority = new Silence { AnswersEnter = true };
+        var breaker = new ClusterCircuitBreaker("payments", authority, _caller, NewChannel(), null);
+        var result = 0;
+        await _time.FinishAsync(async () => result = await breaker.CallAsync(_ => ValueTask.FromResult(42)), TimeSpan.FromMilliseconds(10));
+        result.Should().Be(42);
+    }
+
+    [Fact]
+    public async Task Bulkhead_SilentAuthority_RefusesWithTheReason()
+    {
+        var bulkhead = new ClusterBulkhead("database", new Silence(), _caller, NewChannel(), _clock);
+        BulkheadPermit? permit = null;
+        await _time.FinishAsync(async () => permit = await bulkhead.TryAcquireAsync(), TimeSpan.FromMilliseconds(10));
+        permit!.TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
+        reason.Should().Be(RefusalReason.AuthorityUnavailable);
+        await _time.FinishAsync(async () => permit = await bulkhead.AcquireAsync(), TimeSpan.FromMilliseconds(10));
+        permit.IsAcquired.Should().BeFalse();
+    }
+
+    [Fact]
+    public async Task Permit_OfAnAuthorityThatFellSilent_IsLostBeforeTheLeaseEnds()
+    {
+        var bulkhead = new ClusterBulkhead("database", new Silence { AnswersAcquire = true }, _caller, NewChannel(), _clock);
+        var permit = await bulkhead.AcquireAsync();
+        _time.Advance(TimeSpan.FromSeconds(14.84));
+        permit.Lost.IsCancellationRequested.Should().BeFalse();
+        _time.Advance(TimeSpan.FromMilliseconds(10));
+        permit.Lost.IsCancellationRequested.Should().BeTrue("it asked at 0 s for 15 s, and clocks may differ by 1 %");
+        permit.Dispose();
+        permit.Dispose();
+    }
+
+    [Fact]
+    public async Task Permit_AnsweredAfterItsLease_IsNotHandedOut()
+    {
+        var authority = new Silence { AnswersAcquire = true, Delay = () => _time.Advance(TimeSpan.FromSeconds(15)) };
+        var permit = await new ClusterBulkhead("database", authority, _caller, NewChannel(), _clock).AcquireAsync();
+        permit.IsAcquired.Should().BeFalse();
+    }
+
+    private static RequestChannel NewChannel() => new(Guid.NewGuid(), 1);
+
+    private sealed class Silence : IRateLimiterAuthority, ICircuitBreakerAuthority, IBulkheadAuthority
+    {
+        public bool AnswersEnter { get; init; }
+
+        public bool AnswersAcquire { get; init; }
+
+        public Action? Delay { get; init; }
+
+        public ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken) => Never<TokenGrant>(cancellationToken);
+
+        public ValueTask<TokenGrant> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => Never<TokenGrant>(cancellationToken);
+
+        public ValueTask<TokenGrant> ResetAsync(RequestId id, CancellationToken cancellationToken) => Never<TokenGrant>(cancellationToken);
+
+        ValueTask<RateLimiterStatus> IRateLimiterAuthority.GetStatusAsync(CancellationToken cancellationToken) => Never<RateLimiterStatus>(cancellationToken);
+
+        public ValueTask<CircuitPass> EnterAsync(RequestId id, CancellationToken cancellationToken) =>
+            AnswersEnter ? new(new CircuitPass(true, 1, 0, null, CircuitState.Closed)) : Never<CircuitPass>(cancellationToken);
+
+        public ValueTask<CircuitPass> ReportAsync(CircuitReport report, CancellationToken cancellationToken) => Never<CircuitPass>(cancellationToken);
+
+        public ValueTask<CircuitPass> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => Never<CircuitPass>(cancellationToken);
+
+        ValueTask<CircuitBreakerStatus> ICircuitBreakerAuthority.GetStatusAsync(CancellationToken cancellationToken) => Never<CircuitBreakerStatus>(cancellationToken);
+
+        public ValueTask<SlotGrant> AcquireAsync(SlotRequest request, CancellationToken cancellationToken)
+        {
+            Delay?.Invoke();
+            return AnswersAcquire ? new(new SlotGrant(SlotVerdict.Granted, 1, TimeSpan.FromSeconds(15), default)) : Never<SlotGrant>(cancellationToken);
+        }
+
+        public ValueTask<SlotGrant> ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => Never<SlotGrant>(cancellationToken);
+
+        public ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken) => Never<SlotRenewal>(cancellationToken);
+
+        public ValueTask<SlotGrant> CommandAsync(SlotOrder order, CancellationToken cancellationToken) => Never<SlotGrant>(cancellationToken);
+
+        ValueTask<BulkheadStatus> IBulkheadAuthority.GetStatusAsync(CancellationToken cancellationToken) => Never<BulkheadStatus>(cancellationToken);
+
+        private static ValueTask<TAnswer> Never<TAnswer>(CancellationToken cancellationToken) => new(new TaskCompletionSource<TAnswer>().Task.WaitAsync(cancellationToken));
+    }
+}
