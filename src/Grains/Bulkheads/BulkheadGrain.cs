@@ -84,15 +84,6 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Random
 
     ValueTask<BulkheadStatus> IBulkheadAuthority.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
-    /// <summary>Those who wait ask again and find the next activation.</summary>
-    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
-    {
-        foreach (var call in _heldCalls.Values)
-            call.TrySetResult(new SlotGrant(SlotVerdict.StillWaiting, 0, default, default));
-        _heldCalls.Clear();
-        return Task.CompletedTask;
-    }
-
     protected override BulkheadPolicy Find(PolicySet policies, string policyName) => policies.Bulkhead(policyName);
 
     protected override SlotLedger Create(BulkheadPolicy policy, Instant now, long epoch) => new(policy, epoch);
