@@ -77,6 +77,16 @@ public sealed class RateLimiterClusterTests(ToolkitCluster cluster)
     }
 
     [Fact]
+    public async Task Grain_OneCallWithoutTheClientLibrary_Answers()
+    {
+        var grainFactory = cluster.Grains;
+        // <grain>
+        bool ok = await grainFactory.GetGrain<IRateLimiterGrain>("fifty/tenant-42").TryAcquireAsync();
+        // </grain>
+        ok.Should().BeTrue();
+    }
+
+    [Fact]
     public async Task Grain_CalledDirectly_IsExact()
     {
         var grain = cluster.Grains.GetGrain<IRateLimiterGrain>($"one/{_key}");

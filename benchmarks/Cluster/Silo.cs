@@ -1,0 +1,61 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace ReliabilityToolkit.Orleans.Benchmarks;
+
+/// <summary>A cluster of one silo in this process, with policies so large that nothing is ever refused.</summary>
+internal sealed class Silo : IAsyncDisposable
+{
+    public const string Policy = "hot";
+
+    private readonly IHost _host;
+
+    private Silo(IHost host, int gatewayPort)
+    {
+        _host = host;
+        GatewayPort = gatewayPort;
+    }
+
+    public int GatewayPort { get; }
+
+    public IGrainFactory Grains => _host.Services.GetRequiredService<IGrainFactory>();
+
+    public IReliabilityToolkit Toolkit => _host.Services.GetRequiredService<IReliabilityToolkit>();
+
+    public static async Task<Silo> StartAsync(int? maxCachedInstances = null)
+    {
+        var (siloPort, gatewayPort) = FreePorts();
+        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
+        builder.Logging.AddFilter("Orleans", LogLevel.None);
+        builder.UseOrleans(silo => silo
+            .UseLocalhostClustering(siloPort, gatewayPort)
+            .AddReliabilityToolkit(toolkit => toolkit
+                .AddRateLimiter(Policy, policy => (policy.TokensPerPeriod, policy.Burst) = (1_000_000_000, 1_000_000_000))
+                .AddCircuitBreaker(Policy)
+                .AddBulkhead(Policy, policy => policy.Capacity = 1_000_000)));
+        if (maxCachedInstances is { } max)
+            builder.Services.Configure<ReliabilityToolkitClientOptions>(options => options.MaxCachedInstances = max);
+        var host = builder.Build();
+        await host.StartAsync();
+        return new Silo(host, gatewayPort);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _host.StopAsync();
+        _host.Dispose();
+    }
+
+    // Both are held until both are known, so that they differ.
+    private static (int Silo, int Gateway) FreePorts()
+    {
+        using var one = new TcpListener(IPAddress.Loopback, 0);
+        using var other = new TcpListener(IPAddress.Loopback, 0);
+        one.Start();
+        other.Start();
+        return (((IPEndPoint)one.LocalEndpoint).Port, ((IPEndPoint)other.LocalEndpoint).Port);
+    }
+}

@@ -1,0 +1,25 @@
+namespace ReliabilityToolkit.Orleans.Benchmarks;
+
+/// <summary>One measurement.</summary>
+/// <param name="Name">What was measured.</param>
+/// <param name="Value">The median over the rounds.</param>
+/// <param name="Unit">Of the value.</param>
+/// <param name="AllocatedBytes">Per operation, in this process; absent where the value is one of memory.</param>
+/// <param name="Peer">The name of the row that this one is held against; absent for a peer.</param>
+/// <param name="Ratio">Ours to the peer's: above 1 ours is the better, whatever the unit. The median over the rounds, of each round's ratio.</param>
+/// <param name="Target">What it should be; absent where there is none.</param>
+internal sealed record Row(string Name, double Value, string Unit, double? AllocatedBytes = null, string? Peer = null, Ratio? Ratio = null, Target? Target = null);
+
+/// <summary>The median of the rounds' ratios, and how far they were apart.</summary>
+internal sealed record Ratio(double Median, double Least, double Most)
+{
+    public static Ratio Of(IReadOnlyList<double> rounds) => new(Statistics.Median(rounds), rounds.Min(), rounds.Max());
+}
+
+/// <summary>A target in words, and whether a row meets it.</summary>
+internal sealed record Target(string Text, Func<Row, bool> IsMetBy)
+{
+    public static readonly Target NearRawCall = new("ratio >= 0.85", row => row.Ratio is { Median: >= 0.85 });
+    public static readonly Target NoAllocation = new("0 B allocated", row => row.AllocatedBytes < 0.5);
+    public static readonly Target SmallGrain = new("value <= 2600 B", row => row.Value <= 2_600);
+}

@@ -1,0 +1,26 @@
+using System.Diagnostics;
+using ReliabilityToolkit.Orleans;
+
+namespace SiloHost;
+
+/// <summary>A real Orleans client: a process outside the cluster that knows nothing but gateway ports.</summary>
+internal static class ClusterConnection
+{
+    private static readonly TimeSpan RetryFor = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromMilliseconds(500);
+
+    public static IHost Build(IReadOnlyList<int> gateways)
+    {
+        var startedAt = Stopwatch.GetTimestamp();
+        var builder = new HostApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
+        builder.UseOrleansClient(client => client
+            .UseLocalhostClustering([.. gateways])
+            .UseConnectionRetryFilter(async (_, token) =>
+            {
+                await Task.Delay(RetryAfter, token);
+                return Stopwatch.GetElapsedTime(startedAt) < RetryFor;
+            })
+            .AddReliabilityToolkit());
+        return builder.Build();
+    }
+}

@@ -1,0 +1,54 @@
+using ReliabilityToolkit.Orleans;
+
+namespace SiloHost;
+
+/// <summary>The web face of an instance.</summary>
+internal static class Endpoints
+{
+    public static void MapSample(this WebApplication app)
+    {
+        app.MapHealthChecks("/health");
+        var api = app.MapGroup("").AddEndpointFilter<RefusalsAsProblems>();
+        api.MapGet("/orders/{tenant}", (string tenant, OrderPipeline pipeline, CancellationToken aborted) => pipeline.PlaceAsync(tenant, aborted));
+        MapDownstream(api);
+        MapStatus(api);
+        MapBreakerCommands(api);
+    }
+
+    private static void MapDownstream(RouteGroupBuilder api)
+    {
+        api.MapGet("/downstream", (SimulatedDownstream downstream) => downstream.Behaviour);
+        api.MapPut("/downstream", (DownstreamBehaviour behaviour, SimulatedDownstream downstream) =>
+        {
+            if (behaviour.Validate() is { Count: > 0 } faults)
+                return Results.ValidationProblem(faults);
+            downstream.Behaviour = behaviour;
+            return Results.Ok(behaviour);
+        });
+    }
+
+    private static void MapStatus(RouteGroupBuilder api)
+    {
+        api.MapGet("/limiters/{policy}/{key?}", (string policy, string? key, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+            toolkit.GetRateLimiter(policy, key).GetStatusAsync(aborted));
+        api.MapGet("/breakers/{policy}/{key?}", (string policy, string? key, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+            toolkit.GetCircuitBreaker(policy, key).GetStatusAsync(aborted));
+        api.MapGet("/bulkheads/{policy}/{key?}", (string policy, string? key, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+            toolkit.GetBulkhead(policy, key).GetStatusAsync(aborted));
+    }
+
+    private static void MapBreakerCommands(RouteGroupBuilder api)
+    {
+        MapCommand("trip", (breaker, token) => breaker.TripAsync(token));
+        MapCommand("isolate", (breaker, token) => breaker.IsolateAsync(token));
+        MapCommand("reset", (breaker, token) => breaker.ResetAsync(token));
+
+        void MapCommand(string command, Func<ClusterCircuitBreaker, CancellationToken, Task> order) =>
+            api.MapPost($"/breakers/{{policy}}/{command}", async (string policy, string? key, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+            {
+                var breaker = toolkit.GetCircuitBreaker(policy, key);
+                await order(breaker, aborted);
+                return await breaker.GetStatusAsync(aborted);
+            });
+    }
+}
