@@ -17,11 +17,14 @@ internal sealed class AnswerLog<TAnswer>
     /// <summary>Far longer than a client goes on repeating a request.</summary>
     public static readonly TimeSpan Lifetime = TimeSpan.FromMinutes(1);
 
-    private readonly Dictionary<ChannelKey, Channel> _channels = [];
+    // Up to so many channels are found by walking the list; a limiter that one node uses pays for no dictionary.
+    private const int MostInAList = 8;
+
+    private Dictionary<ChannelKey, Channel>? _byKey;
     private Channel? _longestSilent;
     private Channel? _lastHeard;
 
-    public int ChannelCount => _channels.Count;
+    public int ChannelCount { get; private set; }
 
     /// <summary>
     /// True where the request needs no doing: it was done already, and <paramref name="answer"/> repeats what was said; or nobody awaits
@@ -38,11 +41,11 @@ internal sealed class AnswerLog<TAnswer>
             throw new ArgumentException($"Request {id.Sequence} is not within {RequestId.MaxOpen} of the oldest open one, {id.OldestOpen}.", nameof(id));
 
         var key = new ChannelKey(id.Node, id.Channel);
-        if (!_channels.TryGetValue(key, out var channel))
+        var channel = Find(key);
+        if (channel is null)
         {
             channel = new Channel(key);
-            _channels.Add(key, channel);
-            Append(channel);
+            Add(channel);
         }
         else if (channel != _lastHeard)
         {
@@ -57,8 +60,7 @@ internal sealed class AnswerLog<TAnswer>
     /// <summary>Keeps the answer for as long as the request is open. To be called once per request that was done.</summary>
     public void Remember(in RequestId id, TAnswer answer)
     {
-        if (_channels.TryGetValue(new ChannelKey(id.Node, id.Channel), out var channel))
-            channel.Remember(id.Sequence, answer);
+        Find(new ChannelKey(id.Node, id.Channel))?.Remember(id.Sequence, answer);
     }
 
     private void ForgetSilent(Instant now)
@@ -66,7 +68,36 @@ internal sealed class AnswerLog<TAnswer>
         while (_longestSilent is { } channel && now - channel.HeardAt >= Lifetime)
         {
             Unlink(channel);
-            _channels.Remove(channel.Key);
+            _byKey?.Remove(channel.Key);
+            ChannelCount--;
+        }
+    }
+
+    private Channel? Find(in ChannelKey key)
+    {
+        if (_lastHeard is null || _lastHeard.Key == key)
+            return _lastHeard;
+        if (_byKey is not null)
+            return _byKey.GetValueOrDefault(key);
+        var channel = _lastHeard.Earlier;
+        while (channel is not null && channel.Key != key)
+            channel = channel.Earlier;
+        return channel;
+    }
+
+    private void Add(Channel channel)
+    {
+        Append(channel);
+        ChannelCount++;
+        if (_byKey is not null)
+        {
+            _byKey.Add(channel.Key, channel);
+        }
+        else if (ChannelCount > MostInAList)
+        {
+            _byKey = [];
+            for (var each = _lastHeard; each is not null; each = each.Earlier)
+                _byKey.Add(each.Key, each);
         }
     }
 

@@ -46,8 +46,8 @@ internal struct TokenBucket
     {
         if (now <= At)
             return;
-        var elapsed = (now - At).Ticks;
-        _debt = elapsed >= TicksToRepay(_debt) ? 0 : _debt - (elapsed * _repay);
+        var isMoreThanALong = Math.BigMul((now - At).Ticks, _repay, out var repaid) != 0 || repaid < 0;
+        _debt = isMoreThanALong || repaid >= _debt ? 0 : _debt - repaid;
         At = now;
     }
 

@@ -15,22 +15,24 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
     public static readonly TimeSpan Horizon = TimeSpan.FromDays(365);
 
     private readonly AnswerLog<Decision> _answers = new();
-    private readonly LinkedList<Reservation> _waiting = new(); // in order of their instants
-    private readonly Dictionary<RequestKey, LinkedListNode<Reservation>> _byRequest = [];
+    private LinkedList<Reservation>? _waiting; // in order of their instants; there from the first who waits on
+    private Dictionary<RequestKey, LinkedListNode<Reservation>>? _byRequest;
     private RateLimiterPolicy _policy;
     private TokenBucket _bucket;
-    private TokenBucket _afterTheQueue;
+    private TokenBucket _afterTheQueue; // kept while somebody waits
     private bool _isQueueChanged;
     private bool _mayHaveGaps;
 
     public TokenLedger(RateLimiterPolicy policy, Instant now)
     {
         _policy = policy;
-        _bucket = _afterTheQueue = new TokenBucket(policy, now);
+        _bucket = new TokenBucket(policy, now);
     }
 
+    private int WaitingCount => _waiting?.Count ?? 0;
+
     /// <inheritdoc/>
-    public Instant MemorableUntil => AfterTheQueue().FullAt;
+    public Instant MemorableUntil => WaitingCount == 0 ? _bucket.FullAt : AfterTheQueue().FullAt;
 
     /// <summary>Tokens for one caller, now or, if he may wait, at the first instant that is nobody else's.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 token or more than the burst; nothing has changed.</exception>
@@ -58,10 +60,10 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
         _answers.Remember(cancellation.Id, default);
 
         Settle(now);
-        if (!_byRequest.Remove(cancellation.Id.Key, out var node))
+        if (_byRequest is null || !_byRequest.Remove(cancellation.Id.Key, out var node))
             return;
         _mayHaveGaps |= node.Next is not null;
-        _waiting.Remove(node);
+        _waiting!.Remove(node);
         _isQueueChanged = true;
     }
 
@@ -88,7 +90,7 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
     public RateLimiterStatus Describe(Instant now)
     {
         Settle(now);
-        return new RateLimiterStatus(_waiting.Count > 0 ? 0 : _bucket.Tokens, _policy.Burst, _policy.TokensPerPeriod, _policy.Period, _waiting.Count);
+        return new RateLimiterStatus(WaitingCount > 0 ? 0 : _bucket.Tokens, _policy.Burst, _policy.TokensPerPeriod, _policy.Period, WaitingCount);
     }
 
     private Decision Decide(in TokenRequest request, Instant now)
@@ -98,45 +100,52 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
         {
             if (!request.MayWait)
                 return new Decision(false, readyAt, RefusalReason.RateLimited);
-            if (_waiting.Count >= _policy.QueueLimit || readyAt - now > Horizon)
+            if (WaitingCount >= _policy.QueueLimit || readyAt - now > Horizon)
                 return new Decision(false, readyAt, RefusalReason.QueueFull);
-            var reservation = new Reservation(request.Id.Key, request.Tokens, readyAt);
-            _byRequest[reservation.Request] = next is null ? _waiting.AddLast(reservation) : _waiting.AddBefore(next, reservation);
+            Queue(new Reservation(request.Id.Key, request.Tokens, readyAt), next);
         }
         else
         {
             _bucket.Spend(request.Tokens);
+            _isQueueChanged = true;
         }
 
+        return new Decision(true, readyAt, default);
+    }
+
+    private void Queue(in Reservation reservation, LinkedListNode<Reservation>? next)
+    {
         if (next is null)
-            Serve(ref _afterTheQueue, readyAt, request.Tokens);
+            Serve(ref AfterTheQueue(), reservation.At, reservation.Tokens);
         else
             _isQueueChanged = true;
-        return new Decision(true, readyAt, default);
+        _waiting ??= [];
+        _byRequest ??= [];
+        _byRequest[reservation.Request] = next is null ? _waiting.AddLast(reservation) : _waiting.AddBefore(next, reservation);
     }
 
     // The first instant at which so many tokens are nobody else's, and who is served next after it: nobody, but for gaps.
     private (Instant At, LinkedListNode<Reservation>? Next) FirstInstant(int tokens)
     {
-        if (_mayHaveGaps && FirstGap(tokens) is { Next: not null } gap)
+        if (_mayHaveGaps && _waiting is not null && FirstGap(_waiting, tokens) is { Next: not null } gap)
             return gap;
-        _mayHaveGaps &= tokens > 1 && _waiting.Count > 0; // where one token does not fit, none does
-        return (AfterTheQueue().ReadyAt(tokens), null);
+        _mayHaveGaps &= tokens > 1 && WaitingCount > 0; // where one token does not fit, none does
+        return ((WaitingCount == 0 ? ref _bucket : ref AfterTheQueue()).ReadyAt(tokens), null);
     }
 
-    private (Instant At, LinkedListNode<Reservation>? Next) FirstGap(int tokens)
+    private (Instant At, LinkedListNode<Reservation>? Next) FirstGap(LinkedList<Reservation> waiting, int tokens)
     {
         // From the end: how much may be owed right after each of those who wait, so that those after him get what they were promised.
-        var limits = new long[_waiting.Count];
-        var (limit, i) = (long.MaxValue, _waiting.Count);
-        for (var node = _waiting.Last; node is not null; node = node.Previous)
+        var limits = new long[waiting.Count];
+        var (limit, i) = (long.MaxValue, waiting.Count);
+        for (var node = waiting.Last; node is not null; node = node.Previous)
         {
             limits[--i] = limit;
             limit = _bucket.LimitBefore(node.Value.At - (node.Previous?.Value.At ?? _bucket.At), node.Value.Tokens, limit);
         }
 
         var bucket = _bucket;
-        for (var node = _waiting.First; node is not null; node = node.Next)
+        for (var node = waiting.First; node is not null; node = node.Next)
         {
             var at = bucket.ReadyAt(tokens);
             if (at < node.Value.At)
@@ -157,27 +166,25 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
     // Those whose instant has come have been served; the clock may have stood still, and then nobody has.
     private void Settle(Instant now)
     {
-        while (_waiting.First is { } first && first.Value.At <= now)
+        while (_waiting?.First is { } first && first.Value.At <= now)
         {
             Serve(ref _bucket, first.Value.At, first.Value.Tokens);
-            _byRequest.Remove(first.Value.Request);
+            _byRequest!.Remove(first.Value.Request);
             _waiting.RemoveFirst();
         }
 
         _bucket.Advance(now);
-        _afterTheQueue.Advance(now);
     }
 
+    // Empty of those who wait, it is the bucket itself; and what is taken from the bucket changes what is left after them.
     private ref TokenBucket AfterTheQueue()
     {
-        if (_isQueueChanged)
-        {
-            _isQueueChanged = false;
-            _afterTheQueue = _bucket;
-            foreach (var reservation in _waiting)
-                Serve(ref _afterTheQueue, reservation.At, reservation.Tokens);
-        }
-
+        if (!_isQueueChanged && WaitingCount > 0)
+            return ref _afterTheQueue;
+        _isQueueChanged = false;
+        _afterTheQueue = _bucket;
+        foreach (var reservation in _waiting ?? [])
+            Serve(ref _afterTheQueue, reservation.At, reservation.Tokens);
         return ref _afterTheQueue;
     }
 
