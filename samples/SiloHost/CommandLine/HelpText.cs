@@ -21,27 +21,27 @@ internal static class HelpText
         Exit codes: 0 good; {ExitCode.LimitExceeded} a limit was exceeded; {ExitCode.BadUsage} the command line was not understood; {ExitCode.CouldNotRun} it could not start or connect.
         """;
 
-    public static string ForServer(ServerOptions options) => $"""
+    public static string ForServer(ServerOptions options) => $$"""
 
-        Instance {options.Instance} is up: http://localhost:{options.HttpPort}, silo port {options.SiloPort}, gateway port {options.GatewayPort}. Ctrl-C stops it.
+        Instance {{options.Instance}} is up: http://localhost:{{options.HttpPort}}, silo port {{options.SiloPort}}, gateway port {{options.GatewayPort}}. Ctrl-C stops it.
 
           An order through retry, limiter, bulkhead and breaker:
-            curl -i http://localhost:{options.HttpPort}/orders/tenant-1
+            curl -i http://localhost:{{options.HttpPort}}/orders/tenant-1
           More orders than the tenant's limit allows (429), with no more at once than the bulkhead holds:
-            curl -s -o /dev/null -w '%{"{"}http_code{"}"}\n' --parallel --parallel-max 15 'http://localhost:{options.HttpPort}/orders/tenant-1?[1-400]' | sort | uniq -c
+            curl -s -o /dev/null -w '%{http_code}\n' --parallel --parallel-max 15 'http://localhost:{{options.HttpPort}}/orders/tenant-1?[1-400]' | sort | uniq -c
           Break the downstream and watch the circuit open; mend it:
-            curl -X PUT http://localhost:{options.HttpPort}/downstream --json '{"{"}"failureRate":1,"latencyMs":20{"}"}'
-            curl -X PUT http://localhost:{options.HttpPort}/downstream --json '{"{"}"failureRate":0,"latencyMs":20{"}"}'
+            curl -X PUT http://localhost:{{options.HttpPort}}/downstream --json '{"failureRate":1,"latencyMs":20}'
+            curl -X PUT http://localhost:{{options.HttpPort}}/downstream --json '{"failureRate":0,"latencyMs":20}'
           Look, and step in:
-            curl http://localhost:{options.HttpPort}/limiters/tenant/tenant-1
-            curl http://localhost:{options.HttpPort}/bulkheads/database
-            curl http://localhost:{options.HttpPort}/breakers/payments
-            curl -X POST http://localhost:{options.HttpPort}/breakers/payments/trip     (or isolate, reset)
-            curl http://localhost:{options.HttpPort}/health
+            curl http://localhost:{{options.HttpPort}}/limiters/tenant/tenant-1
+            curl http://localhost:{{options.HttpPort}}/bulkheads/database
+            curl http://localhost:{{options.HttpPort}}/breakers/payments
+            curl -X POST http://localhost:{{options.HttpPort}}/breakers/payments/trip     (or isolate, reset)
+            curl http://localhost:{{options.HttpPort}}/health
           Another instance, in another terminal; all limits are shared with it:
-            {Run} {Joining(options)}
+            {{Run}} {{Joining(options)}}
           Load on the limiters, with a check that none is exceeded:
-            {Run} drive --rate 500 --tenants 20 --seconds 10{(options.GatewayPort == ServerOptions.FirstGatewayPort ? "" : $" --gateways {options.GatewayPort}")}
+            {{Run}} drive --rate 500 --tenants 20 --seconds 10{{(options.GatewayPort == ServerOptions.FirstGatewayPort ? "" : $" --gateways {options.GatewayPort}")}}
 
         """;
 

@@ -7,6 +7,9 @@ internal static class ServerMode
 {
     public static async Task<int> RunAsync(ServerOptions options)
     {
+        if (await Preflight.FindFaultAsync(options) is { } fault)
+            return await FailAsync(options, fault);
+
         await using var app = Build(options);
         try
         {
@@ -14,13 +17,18 @@ internal static class ServerMode
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            await Console.Error.WriteLineAsync($"Instance {options.Instance} did not start: {e.Message}");
-            return ExitCode.CouldNotRun;
+            return await FailAsync(options, e.Message);
         }
 
         Console.WriteLine(HelpText.ForServer(options));
         await app.WaitForShutdownAsync();
         return ExitCode.Good;
+    }
+
+    private static async Task<int> FailAsync(ServerOptions options, string why)
+    {
+        await Console.Error.WriteLineAsync($"Instance {options.Instance} did not start: {why}");
+        return ExitCode.CouldNotRun;
     }
 
     private static WebApplication Build(ServerOptions options)

@@ -49,9 +49,9 @@ public sealed class ReliabilityToolkitBuilder
     /// makes about 1/N of the grains on the others forget. All silos must say the same.
     /// </summary>
     /// <param name="rangeLease">
-    /// How long after a silo died without a goodbye its grains cannot come up elsewhere: longer is stricter (the dead silo, should it live on unseen, has had time to notice),
-    /// shorter is sooner available. What the cluster needs to find out that a silo is dead counts toward it, so a lease of no more than that,
-    /// or zero, means at once. A planned stop never waits. 0 to 10 minutes; Orleans' own default is 30 s.
+    /// How long a silo that died without a goodbye keeps its grains from coming up elsewhere, less the longest that finding out may take
+    /// (<c>MaxProbeTimeout · NumMissedProbesLimit</c> of the membership options): longer is stricter, for the dead silo, should it live on unseen, has had time to notice;
+    /// shorter is sooner available; no more than that product, or zero, means at once. A planned stop never waits. 0 to 10 minutes; Orleans' own default is 30 s.
     /// </param>
     /// <exception cref="ArgumentOutOfRangeException">The lease is negative or above 10 minutes.</exception>
     public ReliabilityToolkitBuilder UseStronglyConsistentDirectory(TimeSpan rangeLease)
