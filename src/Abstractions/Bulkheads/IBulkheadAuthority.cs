@@ -53,6 +53,7 @@ internal enum SlotVerdict
     Granted = 1,
     StillWaiting = 2,
     Closed = 3,
+    Done = 4,
 }
 
 /// <summary>The answer to an acquire. A granted permit's lease counts from this answer.</summary>

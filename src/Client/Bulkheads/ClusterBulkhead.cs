@@ -275,11 +275,13 @@ public sealed class ClusterBulkhead : RateLimiter
         var id = _channel.Open();
         try
         {
-            await _caller.CallAsync(
+            var answer = await _caller.CallAsync(
                 _name,
                 (_authority, order: new SlotOrder(id, command)),
                 static (call, token) => call._authority.CommandAsync(call.order, token),
                 cancellationToken).ConfigureAwait(false);
+            if (answer.Verdict != SlotVerdict.Done)
+                throw AuthorityUnavailableException.ForVoidAnswer(_name);
         }
         finally
         {

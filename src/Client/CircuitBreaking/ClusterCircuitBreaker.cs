@@ -136,7 +136,7 @@ public sealed class ClusterCircuitBreaker
                 static (call, token) => call._authority.ReportAsync(call.report, token),
                 CancellationToken.None).ConfigureAwait(false);
         }
-        catch (AuthorityUnavailableException)
+        catch (ReliabilityException)
         {
             // The caller's result is worth more to him than our count.
         }
@@ -196,11 +196,13 @@ public sealed class ClusterCircuitBreaker
         var id = _channel.Open();
         try
         {
-            await _caller.CallAsync(
+            var answer = await _caller.CallAsync(
                 _name,
                 (_authority, order: new CircuitOrder(id, command)),
                 static (call, token) => call._authority.CommandAsync(call.order, token),
                 cancellationToken).ConfigureAwait(false);
+            if (answer.Generation == 0)
+                throw AuthorityUnavailableException.ForVoidAnswer(_name);
         }
         finally
         {

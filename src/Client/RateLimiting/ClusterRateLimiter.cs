@@ -67,7 +67,9 @@ public sealed class ClusterRateLimiter : RateLimiter
         var id = _channel.Open();
         try
         {
-            await _caller.CallAsync(_name, (_authority, id), static (call, token) => call._authority.ResetAsync(call.id, token), cancellationToken).ConfigureAwait(false);
+            var answer = await _caller.CallAsync(_name, (_authority, id), static (call, token) => call._authority.ResetAsync(call.id, token), cancellationToken).ConfigureAwait(false);
+            if (!answer.IsGranted)
+                throw AuthorityUnavailableException.ForVoidAnswer(_name);
         }
         finally
         {

@@ -14,6 +14,7 @@ namespace ReliabilityToolkit.Orleans;
 internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority<BulkheadPolicy>
 {
     private static readonly SlotGrant StillWaiting = new(SlotVerdict.StillWaiting, 0, default, default);
+    private static readonly SlotGrant Done = new(SlotVerdict.Done, 0, default, default);
 
     private readonly AnswerLog<SlotGrant> _answers = new();
     private readonly Dictionary<RequestKey, Claim> _claims = [];
@@ -130,7 +131,7 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
             Drop(first.Value, closed);
         }
 
-        return Decide(id, default);
+        return Decide(id, Done);
     }
 
     public SlotGrant Reopen(in RequestId id, Instant now)
@@ -139,7 +140,7 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
         if (_answers.TryRecall(id, now, out var answer))
             return answer;
         _isClosed = false;
-        return Decide(id, default);
+        return Decide(id, Done);
     }
 
     /// <summary>

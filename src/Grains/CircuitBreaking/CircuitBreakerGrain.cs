@@ -50,7 +50,7 @@ internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, 
     private CircuitPass Report(in CircuitReport report)
     {
         var now = Clock.Now;
-        var answer = Authority(now).Report(report, now);
+        var answer = AuthorityAsItIs(now).Report(report, now);
         KeepWhileMemorable(now);
         return answer;
     }

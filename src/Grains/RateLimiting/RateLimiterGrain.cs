@@ -75,7 +75,6 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Ran
     private TokenGrant Reset(in RequestId id)
     {
         var now = Clock.Now;
-        Authority(now).Reset(id, now);
-        return default;
+        return Authority(now).Reset(id, now);
     }
 }

@@ -68,14 +68,16 @@ internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
     }
 
     /// <summary>Fills the bucket. Who waits keeps turn and instant.</summary>
-    public void Reset(in RequestId id, Instant now)
+    public TokenGrant Reset(in RequestId id, Instant now)
     {
-        if (_answers.TryRecall(id, now, out _))
-            return;
-        _answers.Remember(id, default);
+        if (_answers.TryRecall(id, now, out var decision))
+            return decision.SeenFrom(now);
         Settle(now);
         _bucket = new TokenBucket(_policy, now);
         _isQueueChanged = _mayHaveGaps = true;
+        decision = new Decision(true, now, default);
+        _answers.Remember(id, decision);
+        return decision.SeenFrom(now);
     }
 
     /// <summary>Goes on under another policy: tokens in the bucket stay (up to the new burst), and so does every instant that was promised.</summary>

@@ -65,6 +65,16 @@ public sealed class SilentAuthorityTests
     }
 
     [Fact]
+    public async Task Switches_AnsweredWithTheVoidAnswer_AreNotTakenForDone()
+    {
+        // So the authority answers a request that lags too far behind to be done: a kill switch must not return as if it had been thrown.
+        var authority = new Silence { AnswersCommands = true };
+        await new ClusterCircuitBreaker("payments", authority, _caller, NewChannel(), null).Awaiting(it => it.TripAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
+        await new ClusterBulkhead("database", authority, _caller, NewChannel(), _clock).Awaiting(it => it.CloseAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
+        await new ClusterRateLimiter("api", authority, _caller, NewChannel(), _clock).Awaiting(it => it.ResetAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
+    }
+
+    [Fact]
     public async Task Permit_OfAnAuthorityThatFellSilent_IsLostBeforeTheLeaseEnds()
     {
         var bulkhead = new ClusterBulkhead("database", new Silence { AnswersAcquire = true }, _caller, NewChannel(), _clock);
@@ -93,13 +103,15 @@ public sealed class SilentAuthorityTests
 
         public bool AnswersAcquire { get; init; }
 
+        public bool AnswersCommands { get; init; }
+
         public Action? Delay { get; init; }
 
         public ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken) => Never<TokenGrant>(cancellationToken);
 
         public ValueTask<TokenGrant> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => Never<TokenGrant>(cancellationToken);
 
-        public ValueTask<TokenGrant> ResetAsync(RequestId id, CancellationToken cancellationToken) => Never<TokenGrant>(cancellationToken);
+        public ValueTask<TokenGrant> ResetAsync(RequestId id, CancellationToken cancellationToken) => AnswersCommands ? default : Never<TokenGrant>(cancellationToken);
 
         ValueTask<RateLimiterStatus> IRateLimiterAuthority.GetStatusAsync(CancellationToken cancellationToken) => Never<RateLimiterStatus>(cancellationToken);
 
@@ -108,7 +120,7 @@ public sealed class SilentAuthorityTests
 
         public ValueTask<CircuitPass> ReportAsync(CircuitReport report, CancellationToken cancellationToken) => Never<CircuitPass>(cancellationToken);
 
-        public ValueTask<CircuitPass> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => Never<CircuitPass>(cancellationToken);
+        public ValueTask<CircuitPass> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => AnswersCommands ? default : Never<CircuitPass>(cancellationToken);
 
         ValueTask<CircuitBreakerStatus> ICircuitBreakerAuthority.GetStatusAsync(CancellationToken cancellationToken) => Never<CircuitBreakerStatus>(cancellationToken);
 
@@ -122,7 +134,7 @@ public sealed class SilentAuthorityTests
 
         public ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken) => Never<SlotRenewal>(cancellationToken);
 
-        public ValueTask<SlotGrant> CommandAsync(SlotOrder order, CancellationToken cancellationToken) => Never<SlotGrant>(cancellationToken);
+        public ValueTask<SlotGrant> CommandAsync(SlotOrder order, CancellationToken cancellationToken) => AnswersCommands ? default : Never<SlotGrant>(cancellationToken);
 
         ValueTask<BulkheadStatus> IBulkheadAuthority.GetStatusAsync(CancellationToken cancellationToken) => Never<BulkheadStatus>(cancellationToken);
 
