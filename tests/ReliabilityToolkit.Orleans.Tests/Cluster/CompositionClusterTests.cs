@@ -42,4 +42,8 @@ public sealed class CompositionClusterTests(ToolkitCluster cluster)
         }).AsTask()).Should().ThrowAsync<CircuitOpenException>();
         await ToolkitCluster.EventuallyAsync(async () => (await pool.GetStatusAsync()).AvailableSlots == 1, "the slot is back");
     }
+
+    [Fact]
+    public async Task Composition_InAGrain_RunsTheGrainsCodeOnItsOwnScheduler() =>
+        (await cluster.Grains.GetGrain<ICallerGrain>(ToolkitCluster.NewKey()).CountRunsOutsideAsync()).Should().Be(0);
 }
