@@ -9,7 +9,7 @@ public sealed class RateLimiterPolicy
     // 2^60 keeps every product and every sum of two of them inside a long, with a factor of 8 to spare.
     private const long MaxBucket = 1L << 60;
 
-    // With MaxQueueLimit waiters of a full bucket each, the last one's instant still fits: 10^5 · 30 days is 2^61 ticks.
+    // Far inside the year ahead for which the authority promises tokens.
     private static readonly TimeSpan MaxTimeToFill = TimeSpan.FromDays(30);
 
     /// <summary>Tokens that accrue in each <see cref="Period"/>. Default 100; 1 to 1,000,000,000.</summary>
