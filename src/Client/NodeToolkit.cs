@@ -14,11 +14,11 @@ internal sealed class NodeToolkit : IReliabilityToolkit
         _node = node;
         var caller = new AuthorityCaller(clock, random, options.CallTimeout);
         _rateLimiters = new(options.MaxCachedInstances, name =>
-            new ClusterRateLimiter(name.ToString(), grains.GetGrain<IRateLimiterAuthority>(name.ToString()), caller, NewChannel(), clock));
+            new ClusterRateLimiter(name.ToString(), grains.GetGrain<IRateLimiterProtocol>(name.ToString()), caller, NewChannel(), clock));
         _circuitBreakers = new(options.MaxCachedInstances, name =>
-            new ClusterCircuitBreaker(name.ToString(), grains.GetGrain<ICircuitBreakerAuthority>(name.ToString()), caller, NewChannel(), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));
+            new ClusterCircuitBreaker(name.ToString(), grains.GetGrain<ICircuitBreakerProtocol>(name.ToString()), caller, NewChannel(), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));
         _bulkheads = new(options.MaxCachedInstances, name =>
-            new ClusterBulkhead(name.ToString(), grains.GetGrain<IBulkheadAuthority>(name.ToString()), caller, NewChannel(), clock));
+            new ClusterBulkhead(name.ToString(), grains.GetGrain<IBulkheadProtocol>(name.ToString()), caller, NewChannel(), clock));
     }
 
     public ClusterRateLimiter GetRateLimiter(string policy, string? key = null) => _rateLimiters.Get(policy, key);

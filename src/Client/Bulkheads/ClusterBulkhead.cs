@@ -17,7 +17,7 @@ public sealed class ClusterBulkhead : RateLimiter
     private static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(5);
 
     private readonly string _name;
-    private readonly IBulkheadAuthority _authority;
+    private readonly IBulkheadProtocol _authority;
     private readonly AuthorityCaller _caller;
     private readonly RequestChannel _channel;
     private readonly NodeClock _clock;
@@ -30,7 +30,7 @@ public sealed class ClusterBulkhead : RateLimiter
     private int _waiting;
     private long _lastUsedAt;
 
-    internal ClusterBulkhead(string name, IBulkheadAuthority authority, AuthorityCaller caller, RequestChannel channel, NodeClock clock)
+    internal ClusterBulkhead(string name, IBulkheadProtocol authority, AuthorityCaller caller, RequestChannel channel, NodeClock clock)
     {
         _name = name;
         _authority = authority;
@@ -173,7 +173,7 @@ public sealed class ClusterBulkhead : RateLimiter
 
     private ValueTask<SlotGrant> AskOnceAsync(in SlotRequest request, CancellationToken cancellationToken)
     {
-        static ValueTask<SlotGrant> Send((IBulkheadAuthority Authority, SlotRequest Request) call, CancellationToken token) => call.Authority.AcquireAsync(call.Request, token);
+        static ValueTask<SlotGrant> Send((IBulkheadProtocol Authority, SlotRequest Request) call, CancellationToken token) => call.Authority.AcquireAsync(call.Request, token);
 
         return request.MayWait
             ? _caller.CallHeldAsync(_name, (_authority, request), Send, request.HoldFor, cancellationToken)

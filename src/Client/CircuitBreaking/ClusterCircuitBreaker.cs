@@ -10,12 +10,12 @@ namespace ReliabilityToolkit.Orleans;
 public sealed class ClusterCircuitBreaker
 {
     private readonly string _name;
-    private readonly ICircuitBreakerAuthority _authority;
+    private readonly ICircuitBreakerProtocol _authority;
     private readonly AuthorityCaller _caller;
     private readonly RequestChannel _channel;
     private readonly Func<Exception, bool>? _isFailure;
 
-    internal ClusterCircuitBreaker(string name, ICircuitBreakerAuthority authority, AuthorityCaller caller, RequestChannel channel, Func<Exception, bool>? isFailure)
+    internal ClusterCircuitBreaker(string name, ICircuitBreakerProtocol authority, AuthorityCaller caller, RequestChannel channel, Func<Exception, bool>? isFailure)
     {
         _name = name;
         _authority = authority;

@@ -14,7 +14,7 @@ namespace ReliabilityToolkit.Orleans;
 public sealed class ClusterRateLimiter : RateLimiter
 {
     private readonly string _name;
-    private readonly IRateLimiterAuthority _authority;
+    private readonly IRateLimiterProtocol _authority;
     private readonly AuthorityCaller _caller;
     private readonly RequestChannel _channel;
     private readonly NodeClock _clock;
@@ -23,7 +23,7 @@ public sealed class ClusterRateLimiter : RateLimiter
     private int _waiting;
     private long _lastUsedAt;
 
-    internal ClusterRateLimiter(string name, IRateLimiterAuthority authority, AuthorityCaller caller, RequestChannel channel, NodeClock clock)
+    internal ClusterRateLimiter(string name, IRateLimiterProtocol authority, AuthorityCaller caller, RequestChannel channel, NodeClock clock)
     {
         _name = name;
         _authority = authority;

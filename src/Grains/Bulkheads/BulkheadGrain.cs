@@ -5,7 +5,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <summary>The shell around <see cref="SlotLedger"/>: it holds the calls of those who wait. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
 [GrainType("rt.bulkhead"), Reentrant]
 internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Random random)
-    : AuthorityGrain<BulkheadPolicy, SlotLedger>(clock, source, random), IBulkheadGrain, IBulkheadAuthority
+    : AuthorityGrain<BulkheadPolicy, SlotLedger>(clock, source, random), IBulkheadGrain, IBulkheadProtocol
 {
     private readonly Dictionary<RequestKey, TaskCompletionSource<SlotGrant>> _heldCalls = [];
     private IGrainTimer? _timer;
@@ -67,11 +67,11 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Random
         return new(status);
     }
 
-    ValueTask<SlotGrant> IBulkheadAuthority.AcquireAsync(SlotRequest request, CancellationToken cancellationToken) => new(Acquire(request));
+    ValueTask<SlotGrant> IBulkheadProtocol.AcquireAsync(SlotRequest request, CancellationToken cancellationToken) => new(Acquire(request));
 
-    ValueTask<SlotGrant> IBulkheadAuthority.ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => new(Release(release));
+    ValueTask<SlotGrant> IBulkheadProtocol.ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => new(Release(release));
 
-    ValueTask<SlotRenewal> IBulkheadAuthority.RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken)
+    ValueTask<SlotRenewal> IBulkheadProtocol.RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken)
     {
         var now = Clock.Now;
         var ledger = AuthorityAsItIs(now);
@@ -80,9 +80,9 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Random
         return new(renewal);
     }
 
-    ValueTask<SlotGrant> IBulkheadAuthority.CommandAsync(SlotOrder order, CancellationToken cancellationToken) => new(Obey(order));
+    ValueTask<SlotGrant> IBulkheadProtocol.CommandAsync(SlotOrder order, CancellationToken cancellationToken) => new(Obey(order));
 
-    ValueTask<BulkheadStatus> IBulkheadAuthority.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
+    ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
     protected override BulkheadPolicy Find(PolicySet policies, string policyName) => policies.Bulkhead(policyName);
 

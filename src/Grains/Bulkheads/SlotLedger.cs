@@ -11,7 +11,7 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 /// <param name="policy">Validated.</param>
 /// <param name="epoch">Where permit numbers start: above those of every earlier activation, whose holders may still renew them.</param>
-internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority<BulkheadPolicy>
+internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthorityMachine<BulkheadPolicy>
 {
     private static readonly SlotGrant StillWaiting = new(SlotVerdict.StillWaiting, 0, default, default);
     private static readonly SlotGrant Done = new(SlotVerdict.Done, 0, default, default);

@@ -9,7 +9,7 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 /// <param name="policy">Validated.</param>
 /// <param name="epoch">Where generations and trial numbers start: above those of every earlier activation, whose passes may still be under way.</param>
-internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthority<CircuitBreakerPolicy>
+internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthorityMachine<CircuitBreakerPolicy>
 {
     private readonly AnswerLog<CircuitPass> _answers = new();
     private readonly List<Trial> _trials = []; // of all generations: a trial is under way until it is answered or its lease ends, whatever the circuit does meanwhile

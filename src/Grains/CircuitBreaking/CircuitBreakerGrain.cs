@@ -5,7 +5,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <summary>The shell around <see cref="Circuit"/>. Reentrant: the machine is synchronous.</summary>
 [GrainType("rt.breaker"), Reentrant]
 internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, Random random)
-    : AuthorityGrain<CircuitBreakerPolicy, Circuit>(clock, source, random), ICircuitBreakerGrain, ICircuitBreakerAuthority
+    : AuthorityGrain<CircuitBreakerPolicy, Circuit>(clock, source, random), ICircuitBreakerGrain, ICircuitBreakerProtocol
 {
     public ValueTask<CircuitPass> EnterAsync() => Enter(default);
 
@@ -27,13 +27,13 @@ internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, 
         return new(Authority(now).Describe(now));
     }
 
-    ValueTask<CircuitPass> ICircuitBreakerAuthority.EnterAsync(RequestId id, CancellationToken cancellationToken) => Enter(id);
+    ValueTask<CircuitPass> ICircuitBreakerProtocol.EnterAsync(RequestId id, CancellationToken cancellationToken) => Enter(id);
 
-    ValueTask<CircuitPass> ICircuitBreakerAuthority.ReportAsync(CircuitReport report, CancellationToken cancellationToken) => new(Report(report));
+    ValueTask<CircuitPass> ICircuitBreakerProtocol.ReportAsync(CircuitReport report, CancellationToken cancellationToken) => new(Report(report));
 
-    ValueTask<CircuitPass> ICircuitBreakerAuthority.CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => new(Obey(order));
+    ValueTask<CircuitPass> ICircuitBreakerProtocol.CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => new(Obey(order));
 
-    ValueTask<CircuitBreakerStatus> ICircuitBreakerAuthority.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
+    ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
     protected override CircuitBreakerPolicy Find(PolicySet policies, string policyName) => policies.CircuitBreaker(policyName);
 

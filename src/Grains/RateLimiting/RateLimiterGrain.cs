@@ -5,7 +5,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <summary>The shell around <see cref="TokenLedger"/>. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
 [GrainType("rt.limiter"), Reentrant]
 internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Random random)
-    : AuthorityGrain<RateLimiterPolicy, TokenLedger>(clock, source, random), IRateLimiterGrain, IRateLimiterAuthority
+    : AuthorityGrain<RateLimiterPolicy, TokenLedger>(clock, source, random), IRateLimiterGrain, IRateLimiterProtocol
 {
     public ValueTask<bool> TryAcquireAsync(int tokens) => new(Acquire(new TokenRequest(default, tokens, MayWait: false)).IsGranted);
 
@@ -45,13 +45,13 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Ran
         return new(Authority(now).Describe(now));
     }
 
-    ValueTask<TokenGrant> IRateLimiterAuthority.AcquireAsync(TokenRequest request, CancellationToken cancellationToken) => new(Acquire(request));
+    ValueTask<TokenGrant> IRateLimiterProtocol.AcquireAsync(TokenRequest request, CancellationToken cancellationToken) => new(Acquire(request));
 
-    ValueTask<TokenGrant> IRateLimiterAuthority.CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => new(Cancel(cancellation));
+    ValueTask<TokenGrant> IRateLimiterProtocol.CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => new(Cancel(cancellation));
 
-    ValueTask<TokenGrant> IRateLimiterAuthority.ResetAsync(RequestId id, CancellationToken cancellationToken) => new(Reset(id));
+    ValueTask<TokenGrant> IRateLimiterProtocol.ResetAsync(RequestId id, CancellationToken cancellationToken) => new(Reset(id));
 
-    ValueTask<RateLimiterStatus> IRateLimiterAuthority.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
+    ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
     protected override RateLimiterPolicy Find(PolicySet policies, string policyName) => policies.RateLimiter(policyName);
 

@@ -9,7 +9,7 @@ namespace ReliabilityToolkit.Orleans;
 /// Only where a waiter went, and left tokens that none of those who wait can be told of, does a newcomer get an earlier instant, if that delays nobody:
 /// a thousand callers give up after five seconds and one has the patience for a quarter of an hour; the limiter must not stand still until his turn comes.
 /// </remarks>
-internal sealed class TokenLedger : IAuthority<RateLimiterPolicy>
+internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy>
 {
     /// <summary>Nobody is promised a token later than this: who would wait longer finds the queue full.</summary>
     public static readonly TimeSpan Horizon = TimeSpan.FromDays(365);

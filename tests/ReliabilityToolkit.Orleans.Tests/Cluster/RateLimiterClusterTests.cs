@@ -69,7 +69,7 @@ public sealed class RateLimiterClusterTests(ToolkitCluster cluster)
     [Fact]
     public async Task Limiter_RepeatedRequest_SpendsOnce()
     {
-        var authority = cluster.Grains.GetGrain<IRateLimiterAuthority>($"fifty/{_key}");
+        var authority = cluster.Grains.GetGrain<IRateLimiterProtocol>($"fifty/{_key}");
         var request = new TokenRequest(new Asker(9).Next(), 30, MayWait: false);
         var answers = await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => authority.AcquireAsync(request, default).AsTask()));
         answers.Should().OnlyContain(answer => answer.IsGranted);

@@ -1,8 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The conversation between a node and the breaker's grain. Each request may be repeated and is done once.</summary>
-[Alias("rt.ICircuitBreakerAuthority"), GrainInterfaceType("rt.ICircuitBreakerAuthority")]
-internal interface ICircuitBreakerAuthority : IGrainWithStringKey
+[Alias("rt.ICircuitBreakerProtocol"), GrainInterfaceType("rt.ICircuitBreakerProtocol")]
+internal interface ICircuitBreakerProtocol : IGrainWithStringKey
 {
     [Alias("Enter")]
     ValueTask<CircuitPass> EnterAsync(RequestId id, CancellationToken cancellationToken);

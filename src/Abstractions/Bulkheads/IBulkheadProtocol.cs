@@ -3,8 +3,8 @@ using System.Collections.Immutable;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The conversation between a node and the bulkhead's grain. Each request may be repeated and is done once.</summary>
-[Alias("rt.IBulkheadAuthority"), GrainInterfaceType("rt.IBulkheadAuthority")]
-internal interface IBulkheadAuthority : IGrainWithStringKey
+[Alias("rt.IBulkheadProtocol"), GrainInterfaceType("rt.IBulkheadProtocol")]
+internal interface IBulkheadProtocol : IGrainWithStringKey
 {
     /// <summary>Held while its turn has not come; the answer "still waiting" asks for the same request again, which keeps its place.</summary>
     [Alias("Acquire")]

@@ -6,7 +6,7 @@ namespace ReliabilityToolkit.Orleans;
 /// </summary>
 internal abstract class AuthorityGrain<TPolicy, TAuthority>(NodeClock clock, PolicySource source, Random random) : Grain
     where TPolicy : class
-    where TAuthority : class, IAuthority<TPolicy>
+    where TAuthority : class, IAuthorityMachine<TPolicy>
 {
     /// <summary>How long a call may be held: an activation that is to move waits for its held calls, and everybody else waits for it.</summary>
     protected static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(5);

@@ -1,8 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The conversation between a node and the limiter's grain. Each request may be repeated and is done once.</summary>
-[Alias("rt.IRateLimiterAuthority"), GrainInterfaceType("rt.IRateLimiterAuthority")]
-internal interface IRateLimiterAuthority : IGrainWithStringKey
+[Alias("rt.IRateLimiterProtocol"), GrainInterfaceType("rt.IRateLimiterProtocol")]
+internal interface IRateLimiterProtocol : IGrainWithStringKey
 {
     [Alias("Acquire")]
     ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken);

@@ -97,7 +97,7 @@ public sealed class SilentAuthorityTests
 
     private static RequestChannel NewChannel() => new(Guid.NewGuid(), 1);
 
-    private sealed class Silence : IRateLimiterAuthority, ICircuitBreakerAuthority, IBulkheadAuthority
+    private sealed class Silence : IRateLimiterProtocol, ICircuitBreakerProtocol, IBulkheadProtocol
     {
         public bool AnswersEnter { get; init; }
 
@@ -113,7 +113,7 @@ public sealed class SilentAuthorityTests
 
         public ValueTask<TokenGrant> ResetAsync(RequestId id, CancellationToken cancellationToken) => AnswersCommands ? default : Never<TokenGrant>(cancellationToken);
 
-        ValueTask<RateLimiterStatus> IRateLimiterAuthority.GetStatusAsync(CancellationToken cancellationToken) => Never<RateLimiterStatus>(cancellationToken);
+        ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<RateLimiterStatus>(cancellationToken);
 
         public ValueTask<CircuitPass> EnterAsync(RequestId id, CancellationToken cancellationToken) =>
             AnswersEnter ? new(new CircuitPass(true, 1, 0, null, CircuitState.Closed)) : Never<CircuitPass>(cancellationToken);
@@ -122,7 +122,7 @@ public sealed class SilentAuthorityTests
 
         public ValueTask<CircuitPass> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => AnswersCommands ? default : Never<CircuitPass>(cancellationToken);
 
-        ValueTask<CircuitBreakerStatus> ICircuitBreakerAuthority.GetStatusAsync(CancellationToken cancellationToken) => Never<CircuitBreakerStatus>(cancellationToken);
+        ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<CircuitBreakerStatus>(cancellationToken);
 
         public ValueTask<SlotGrant> AcquireAsync(SlotRequest request, CancellationToken cancellationToken)
         {
@@ -136,7 +136,7 @@ public sealed class SilentAuthorityTests
 
         public ValueTask<SlotGrant> CommandAsync(SlotOrder order, CancellationToken cancellationToken) => AnswersCommands ? default : Never<SlotGrant>(cancellationToken);
 
-        ValueTask<BulkheadStatus> IBulkheadAuthority.GetStatusAsync(CancellationToken cancellationToken) => Never<BulkheadStatus>(cancellationToken);
+        ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<BulkheadStatus>(cancellationToken);
 
         private static ValueTask<TAnswer> Never<TAnswer>(CancellationToken cancellationToken) => new(new TaskCompletionSource<TAnswer>().Task.WaitAsync(cancellationToken));
     }
