@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
 namespace ReliabilityToolkit.Orleans;
@@ -21,17 +22,19 @@ public static class ClientBuilderExtensions
 
     internal static IServiceCollection AddReliabilityToolkitClient(this IServiceCollection services)
     {
+        services.AddLogging();
         services.AddOptions<ReliabilityToolkitClientOptions>().ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<ReliabilityToolkitClientOptions>, ClientOptionsCheck>());
         services.TryAddSingleton(TimeProvider.System);
-        services.TryAddSingleton(Random.Shared);
+        services.TryAddSingleton(new Chance(Random.Shared));
         services.TryAddSingleton<NodeClock>();
         services.TryAddSingleton<IReliabilityToolkit>(static provider => new NodeToolkit(
             provider.GetRequiredService<IGrainFactory>(),
             provider.GetRequiredService<NodeClock>(),
-            provider.GetRequiredService<Random>(),
+            provider.GetRequiredService<Chance>(),
             Guid.NewGuid(),
-            provider.GetRequiredService<IOptions<ReliabilityToolkitClientOptions>>().Value));
+            provider.GetRequiredService<IOptions<ReliabilityToolkitClientOptions>>().Value,
+            provider.GetRequiredService<ILogger<NodeToolkit>>()));
         return services;
     }
 

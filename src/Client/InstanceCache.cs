@@ -2,45 +2,86 @@ using System.Collections.Concurrent;
 
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>The client objects of one kind, by name: bounded, and those that were not asked for since the last sweep go first. Thread-safe.</summary>
+/// <summary>
+/// What a node has of one kind, by name: one object per name for as long as anybody points to it. It keeps a bounded number at hand; of the others it knows
+/// only while the application keeps them. Thread-safe.
+/// </summary>
+/// <param name="capacity">How many are kept at hand; beyond it, those not asked for since the last sweep go first.</param>
+/// <param name="create">Makes one.</param>
 internal sealed class InstanceCache<T>(int capacity, Func<ResourceName, T> create)
     where T : class
 {
-    private readonly ConcurrentDictionary<ResourceName, Entry> _entries = new();
-    private readonly Lock _sweeping = new();
+    private readonly ConcurrentDictionary<ResourceName, Entry> _atHand = new();
+    private readonly Dictionary<ResourceName, WeakReference<T>> _letGo = [];
+    private readonly Lock _lock = new();
     private int _sweeps;
+    private int _sweepLetGoAt = 64;
 
-    public int Count => _entries.Count;
+    /// <summary>How many are kept at hand.</summary>
+    public int Count => _atHand.Count;
+
+    /// <summary>How many names are remembered of those that were let go; some of them may be gone by now.</summary>
+    public int LetGoCount
+    {
+        get
+        {
+            lock (_lock)
+                return _letGo.Count;
+        }
+    }
 
     public T Get(string policy, string? key)
     {
-        if (policy is not null && _entries.TryGetValue(new ResourceName(policy, key), out var entry))
+        if (policy is not null && _atHand.TryGetValue(new ResourceName(policy, key), out var entry))
         {
             if (entry.LastSweep != _sweeps)
                 entry.LastSweep = _sweeps;
             return entry.Value;
         }
 
-        entry = _entries.GetOrAdd(ResourceName.Of(policy!, key), static (name, cache) => new Entry(cache.create(name)) { LastSweep = cache._sweeps }, (create, _sweeps));
-        if (_entries.Count > capacity)
-            Sweep(entry);
-        return entry.Value;
+        return Find(ResourceName.Of(policy!, key));
+    }
+
+    private T Find(ResourceName name)
+    {
+        lock (_lock)
+        {
+            if (_atHand.TryGetValue(name, out var entry))
+                return entry.Value;
+            entry = new Entry(_letGo.Remove(name, out var kept) && kept.TryGetTarget(out var value) ? value : create(name)) { LastSweep = _sweeps };
+            _atHand[name] = entry;
+            if (_atHand.Count > capacity)
+                Sweep(entry);
+            return entry.Value;
+        }
     }
 
     private void Sweep(Entry newest)
     {
-        lock (_sweeping)
+        // A tenth more than must go, so that not every new name sweeps.
+        var excess = _atHand.Count - capacity + (capacity / 10);
+        foreach (var victim in _atHand.Where(entry => entry.Value != newest).OrderBy(entry => entry.Value.LastSweep).Take(excess).ToArray())
         {
-            var excess = _entries.Count - capacity;
-            if (excess <= 0)
-                return;
-
-            // A tenth more than must go, so that not every new name sweeps.
-            var victims = _entries.Where(entry => entry.Value != newest).OrderBy(entry => entry.Value.LastSweep).Take(excess + (capacity / 10));
-            foreach (var victim in victims.ToArray())
-                _entries.TryRemove(victim);
-            _sweeps++;
+            _atHand.TryRemove(victim);
+            _letGo[victim.Key] = new WeakReference<T>(victim.Value.Value);
         }
+
+        _sweeps++;
+        if (_letGo.Count >= _sweepLetGoAt)
+            ForgetTheGone();
+    }
+
+    // Each time that there are twice as many as were left alive the last time: so a new name costs no more for it.
+    private void ForgetTheGone()
+    {
+        foreach (var (name, reference) in _letGo)
+        {
+            if (!reference.TryGetTarget(out _))
+                _letGo.Remove(name);
+        }
+
+        _letGo.TrimExcess();
+        _sweepLetGoAt = Math.Max(64, 2 * _letGo.Count);
     }
 
     private sealed class Entry(T value)

@@ -1,31 +1,36 @@
+using Microsoft.Extensions.Logging;
+
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>Makes the client objects and keeps them: each has its own numbering of requests, so one that was let go and made anew is told apart from the one before.</summary>
+/// <summary>Makes what a node has of each limiter, breaker and bulkhead, and keeps it: once per name, for as long as anybody points to it.</summary>
 internal sealed class NodeToolkit : IReliabilityToolkit
 {
-    private readonly InstanceCache<ClusterRateLimiter> _rateLimiters;
-    private readonly InstanceCache<ClusterCircuitBreaker> _circuitBreakers;
-    private readonly InstanceCache<ClusterBulkhead> _bulkheads;
+    private readonly InstanceCache<RateLimiterNode> _rateLimiters;
+    private readonly InstanceCache<CircuitBreakerNode> _circuitBreakers;
+    private readonly InstanceCache<BulkheadNode> _bulkheads;
+    private readonly IGrainFactory _grains;
+    private readonly AuthorityCaller _caller;
     private readonly Guid _node;
     private int _channels;
 
-    public NodeToolkit(IGrainFactory grains, NodeClock clock, Random random, Guid node, ReliabilityToolkitClientOptions options)
+    public NodeToolkit(IGrainFactory grains, NodeClock clock, Chance chance, Guid node, ReliabilityToolkitClientOptions options, ILogger<NodeToolkit> logger)
     {
-        _node = node;
-        var caller = new AuthorityCaller(clock, random, options.CallTimeout);
-        _rateLimiters = new(options.MaxCachedInstances, name =>
-            new ClusterRateLimiter(name.ToString(), grains.GetGrain<IRateLimiterProtocol>(name.ToString()), caller, NewChannel(), clock));
+        (_grains, _node) = (grains, node);
+        _caller = new AuthorityCaller(clock, chance, options.CallTimeout, logger);
+        _rateLimiters = new(options.MaxCachedInstances, name => new RateLimiterNode(Begin<IRateLimiterProtocol>(name)));
         _circuitBreakers = new(options.MaxCachedInstances, name =>
-            new ClusterCircuitBreaker(name.ToString(), grains.GetGrain<ICircuitBreakerProtocol>(name.ToString()), caller, NewChannel(), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));
-        _bulkheads = new(options.MaxCachedInstances, name =>
-            new ClusterBulkhead(name.ToString(), grains.GetGrain<IBulkheadProtocol>(name.ToString()), caller, NewChannel(), clock));
+            new CircuitBreakerNode(Begin<ICircuitBreakerProtocol>(name), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));
+        _bulkheads = new(options.MaxCachedInstances, name => new BulkheadNode(Begin<IBulkheadProtocol>(name)));
     }
 
-    public ClusterRateLimiter GetRateLimiter(string policy, string? key = null) => _rateLimiters.Get(policy, key);
+    public ClusterRateLimiter GetRateLimiter(string policy, string? key = null) => _rateLimiters.Get(policy, key).Limiter;
 
-    public ClusterCircuitBreaker GetCircuitBreaker(string policy, string? key = null) => _circuitBreakers.Get(policy, key);
+    public ClusterCircuitBreaker GetCircuitBreaker(string policy, string? key = null) => _circuitBreakers.Get(policy, key).Breaker;
 
-    public ClusterBulkhead GetBulkhead(string policy, string? key = null) => _bulkheads.Get(policy, key);
+    public ClusterBulkhead GetBulkhead(string policy, string? key = null) => _bulkheads.Get(policy, key).Bulkhead;
 
-    private RequestChannel NewChannel() => new(_node, Interlocked.Increment(ref _channels));
+    // A channel of its own: one that was let go and made anew is told apart from the one before.
+    private Conversation<TAuthority> Begin<TAuthority>(ResourceName name)
+        where TAuthority : IGrainWithStringKey =>
+        new(name.ToString(), _grains.GetGrain<TAuthority>(name.ToString()), _caller, new RequestChannel(_node, Interlocked.Increment(ref _channels)));
 }

@@ -7,7 +7,7 @@ public sealed class ReliabilityToolkitClientOptions
     /// How long a call waits for the authority's answer, repeats included, before it counts as unavailable. Default 1 s; 10 ms to 1 minute.
     /// The wait for tokens or slots is not part of it.
     /// </summary>
-    public TimeSpan CallTimeout { get; set; } = TimeSpan.FromSeconds(1);
+    public TimeSpan CallTimeout { get; set; } = CallTimeouts.Default;
 
     /// <summary>
     /// How many limiters, breakers and bulkheads (of each kind) the node keeps at hand; beyond that, those not used for longest are let go and made
@@ -25,7 +25,8 @@ public sealed class ReliabilityToolkitClientOptions
     public IReadOnlyList<string> Validate()
     {
         var faults = new PolicyFaults();
-        faults.Unless(CallTimeout >= TimeSpan.FromMilliseconds(10) && CallTimeout <= TimeSpan.FromMinutes(1), nameof(CallTimeout), CallTimeout, "10 ms to 1 minute");
+        faults.Unless(
+            CallTimeout >= CallTimeouts.Shortest && CallTimeout <= CallTimeouts.Longest, nameof(CallTimeout), CallTimeout, "10 ms to 1 minute");
         faults.Unless(MaxCachedInstances is >= 1 and <= 10_000_000, nameof(MaxCachedInstances), MaxCachedInstances, "1 to 10,000,000");
         return faults.All;
     }

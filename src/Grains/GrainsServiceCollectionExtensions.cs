@@ -10,7 +10,7 @@ internal static class GrainsServiceCollectionExtensions
     {
         services.AddOptions();
         services.TryAddSingleton(TimeProvider.System);
-        services.TryAddSingleton(Random.Shared);
+        services.TryAddSingleton(new Chance(Random.Shared));
         services.TryAddSingleton<NodeClock>();
         services.TryAddSingleton<PolicySource>();
 

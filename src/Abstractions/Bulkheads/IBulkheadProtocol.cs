@@ -6,19 +6,27 @@ namespace ReliabilityToolkit.Orleans;
 [Alias("rt.IBulkheadProtocol"), GrainInterfaceType("rt.IBulkheadProtocol")]
 internal interface IBulkheadProtocol : IGrainWithStringKey
 {
-    /// <summary>Held while its turn has not come; the answer "still waiting" asks for the same request again, which keeps its place.</summary>
+    /// <summary>Asks for slots. Held while its turn has not come; the answer "still waiting" asks for the same request again, which keeps its place.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the capacity; nothing has changed.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Acquire")]
     ValueTask<SlotGrant> AcquireAsync(SlotRequest request, CancellationToken cancellationToken);
 
+    /// <summary>Frees what an earlier request got, or leaves the line. May overtake the request, which then takes nothing.</summary>
     [Alias("Release")]
-    ValueTask<SlotGrant> ReleaseAsync(SlotRelease release, CancellationToken cancellationToken);
+    ValueTask<Acknowledgement> ReleaseAsync(SlotRelease release, CancellationToken cancellationToken);
 
+    /// <summary>Extends all that a node holds, by one lease from the answer.</summary>
     [Alias("Renew")]
     ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken);
 
+    /// <summary>Closes or reopens.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The command is neither.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Command")]
-    ValueTask<SlotGrant> CommandAsync(SlotOrder order, CancellationToken cancellationToken);
+    ValueTask<Acknowledgement> CommandAsync(SlotOrder order, CancellationToken cancellationToken);
 
+    /// <summary>Reads the bulkhead; changes nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<BulkheadStatus> GetStatusAsync(CancellationToken cancellationToken);
 }
@@ -53,7 +61,6 @@ internal enum SlotVerdict
     Granted = 1,
     StillWaiting = 2,
     Closed = 3,
-    Done = 4,
 }
 
 /// <summary>The answer to an acquire. A granted permit's lease counts from this answer.</summary>

@@ -4,15 +4,23 @@ namespace ReliabilityToolkit.Orleans;
 [Alias("rt.ICircuitBreakerProtocol"), GrainInterfaceType("rt.ICircuitBreakerProtocol")]
 internal interface ICircuitBreakerProtocol : IGrainWithStringKey
 {
+    /// <summary>Asks to make a call.</summary>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Enter")]
     ValueTask<CircuitPass> EnterAsync(RequestId id, CancellationToken cancellationToken);
 
+    /// <summary>Tells how a call went; one of an earlier generation counts for nothing.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The outcome is none of the three.</exception>
     [Alias("Report")]
-    ValueTask<CircuitPass> ReportAsync(CircuitReport report, CancellationToken cancellationToken);
+    ValueTask<Acknowledgement> ReportAsync(CircuitReport report, CancellationToken cancellationToken);
 
+    /// <summary>Throws a kill switch. Once it has returned, nothing that is asked later is answered as before.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The command is none of the three.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Command")]
-    ValueTask<CircuitPass> CommandAsync(CircuitOrder order, CancellationToken cancellationToken);
+    ValueTask<Acknowledgement> CommandAsync(CircuitOrder order, CancellationToken cancellationToken);
 
+    /// <summary>Reads the state; counts nothing and admits nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken);
 }

@@ -4,15 +4,21 @@ namespace ReliabilityToolkit.Orleans;
 [Alias("rt.IRateLimiterProtocol"), GrainInterfaceType("rt.IRateLimiterProtocol")]
 internal interface IRateLimiterProtocol : IGrainWithStringKey
 {
+    /// <summary>Asks for tokens. Answered at once: one who may wait is told when they will be his.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the burst; nothing is spent.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Acquire")]
     ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken);
 
+    /// <summary>Takes back what an earlier request was promised, if its instant has not come. May overtake the request, which then takes nothing.</summary>
     [Alias("Cancel")]
-    ValueTask<TokenGrant> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken);
+    ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken);
 
+    /// <summary>Fills the bucket; promised instants stay.</summary>
     [Alias("Reset")]
-    ValueTask<TokenGrant> ResetAsync(RequestId id, CancellationToken cancellationToken);
+    ValueTask<Acknowledgement> ResetAsync(RequestId id, CancellationToken cancellationToken);
 
+    /// <summary>Reads the level; changes nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<RateLimiterStatus> GetStatusAsync(CancellationToken cancellationToken);
 }
@@ -29,9 +35,15 @@ internal readonly record struct TokenRequest(
 internal readonly record struct TokenCancellation([property: Id(0)] RequestId Id);
 
 /// <summary>The answer: yours after <paramref name="ReadyAfter"/> (zero: now), or no, and come back after <paramref name="RetryAfter"/>.</summary>
+/// <param name="IsGranted">Yes or no.</param>
+/// <param name="ReadyAfter">Of a yes: counted from the answer.</param>
+/// <param name="RetryAfter">Of a no: counted from the answer.</param>
+/// <param name="Reason">Of a no.</param>
+/// <param name="Burst">The policy's, by which the node knows what can never be had; 0 from an authority that does not say.</param>
 [GenerateSerializer, Immutable, Alias("rt.TokenGrant")]
 internal readonly record struct TokenGrant(
     [property: Id(0)] bool IsGranted,
     [property: Id(1)] TimeSpan ReadyAfter,
     [property: Id(2)] TimeSpan RetryAfter,
-    [property: Id(3)] RefusalReason Reason);
+    [property: Id(3)] RefusalReason Reason,
+    [property: Id(4)] int Burst);

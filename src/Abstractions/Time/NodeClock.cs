@@ -23,4 +23,11 @@ internal sealed class NodeClock(TimeProvider time)
             await Task.Delay(timer < LongestTimer ? timer : LongestTimer, Time, cancellationToken).ConfigureAwait(false);
         }
     }
+
+    /// <summary>A timer that is not set yet, and runs in nobody's context: it outlives the request that happened to need it first.</summary>
+    public ITimer CreateTimer(TimerCallback callback, object? state)
+    {
+        using var nobodys = ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow();
+        return Time.CreateTimer(callback, state, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
 }

@@ -13,14 +13,14 @@ public sealed class BulkheadPermit : RateLimitLease
 
     private static readonly string[] Names = [MetadataName.ReasonPhrase.Name, ToolkitMetadata.Reason.Name];
 
-    private readonly ClusterBulkhead? _bulkhead;
+    private readonly BulkheadNode? _bulkhead;
     private readonly RequestId _id;
     private readonly RefusalReason _reason;
     private CancellationTokenSource? _lost;
     private int _isDisposed;
     private volatile bool _isLost;
 
-    internal BulkheadPermit(ClusterBulkhead bulkhead, in RequestId id, long number)
+    internal BulkheadPermit(BulkheadNode bulkhead, in RequestId id, long number)
     {
         _bulkhead = bulkhead;
         _id = id;

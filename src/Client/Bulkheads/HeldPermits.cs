@@ -6,8 +6,8 @@ namespace ReliabilityToolkit.Orleans;
 /// The permits of one bulkhead that a node holds, and until when it may believe so. Not thread-safe: its bulkhead guards it.
 /// </summary>
 /// <remarks>
-/// A lease is counted from before it was asked for, less 1 % for clocks that drift: so the holder has let go before the authority gives the slot to anybody else.
-/// All permits are renewed in one call, at a third of the lease; two calls may be lost.
+/// A lease is counted as <see cref="LeaseTerm"/> says: the holder has let go before the authority gives the slot to anybody else. All permits are renewed in
+/// one call, at a third of the lease; two calls may be lost.
 /// </remarks>
 internal sealed class HeldPermits
 {
@@ -18,12 +18,10 @@ internal sealed class HeldPermits
     public Instant NextDueAt => _validUntil.Count == 0 ? Instant.Never
         : _validUntil.Values.Min() is var firstEnd && firstEnd < _renewAt ? firstEnd : _renewAt;
 
-    public static Instant ValidUntil(Instant askedAt, TimeSpan lease) => askedAt + (lease - (lease / 100));
-
     public void Add(long permit, Instant askedAt, TimeSpan lease)
     {
-        _validUntil.Add(permit, ValidUntil(askedAt, lease));
-        RenewBy(askedAt + (lease / 3));
+        _validUntil.Add(permit, LeaseTerm.HeldUntil(askedAt, lease));
+        RenewBy(LeaseTerm.RenewAt(askedAt, lease));
     }
 
     public void Remove(long permit)
@@ -48,7 +46,7 @@ internal sealed class HeldPermits
     /// <summary>The answer to a renewal: what was asked for and is not in it is lost, and forgotten.</summary>
     public ImmutableArray<long> Renew(ImmutableArray<long> asked, SlotRenewal renewal, Instant askedAt)
     {
-        var validUntil = ValidUntil(askedAt, renewal.Lease);
+        var validUntil = LeaseTerm.HeldUntil(askedAt, renewal.Lease);
         foreach (var permit in renewal.Renewed)
         {
             if (_validUntil.TryGetValue(permit, out var before))
@@ -57,7 +55,7 @@ internal sealed class HeldPermits
 
         var renewed = renewal.Renewed.ToHashSet();
         var lost = Take(permit => asked.Contains(permit) && !renewed.Contains(permit));
-        _renewAt = _validUntil.Count == 0 ? Instant.Never : askedAt + (renewal.Lease / 3);
+        _renewAt = _validUntil.Count == 0 ? Instant.Never : LeaseTerm.RenewAt(askedAt, renewal.Lease);
         return lost;
     }
 

@@ -6,11 +6,11 @@ namespace ReliabilityToolkit.Orleans;
 /// </summary>
 public sealed class CircuitTicket : IDisposable, IAsyncDisposable
 {
-    private readonly ClusterCircuitBreaker _breaker;
+    private readonly CircuitBreakerNode _breaker;
     private readonly CircuitPass _pass;
     private int _isDecided;
 
-    internal CircuitTicket(ClusterCircuitBreaker breaker, in CircuitPass pass)
+    internal CircuitTicket(CircuitBreakerNode breaker, in CircuitPass pass)
     {
         _breaker = breaker;
         _pass = pass;
@@ -27,13 +27,13 @@ public sealed class CircuitTicket : IDisposable, IAsyncDisposable
     public CircuitState State => _pass.State;
 
     /// <summary>The call succeeded. Returns when the authority knows, or has not answered in time.</summary>
-    public ValueTask Succeed() => Decide(CircuitOutcome.Succeeded);
+    public ValueTask Succeed() => Tell(CircuitOutcome.Succeeded);
 
     /// <summary>The call failed. Returns when the authority knows, or has not answered in time: a failure that reaches the threshold has then opened the circuit.</summary>
-    public ValueTask Fail() => Decide(CircuitOutcome.Failed);
+    public ValueTask Fail() => Tell(CircuitOutcome.Failed);
 
     /// <summary>The call is neither success nor failure, as when its caller cancelled.</summary>
-    public ValueTask Ignore() => Decide(CircuitOutcome.Ignored);
+    public ValueTask Ignore() => Tell(CircuitOutcome.Ignored);
 
     /// <summary>Tells <see cref="Ignore"/> in the background, where nothing was told before.</summary>
     public void Dispose() => _ = Ignore().AsTask();
@@ -41,6 +41,6 @@ public sealed class CircuitTicket : IDisposable, IAsyncDisposable
     /// <summary>Tells <see cref="Ignore"/>, where nothing was told before.</summary>
     public ValueTask DisposeAsync() => Ignore();
 
-    private ValueTask Decide(CircuitOutcome outcome) =>
+    private ValueTask Tell(CircuitOutcome outcome) =>
         Interlocked.Exchange(ref _isDecided, 1) == 0 ? _breaker.ReportAsync(_pass, outcome) : default;
 }

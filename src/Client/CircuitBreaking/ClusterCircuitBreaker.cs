@@ -9,20 +9,9 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 public sealed class ClusterCircuitBreaker
 {
-    private readonly string _name;
-    private readonly ICircuitBreakerProtocol _authority;
-    private readonly AuthorityCaller _caller;
-    private readonly RequestChannel _channel;
-    private readonly Func<Exception, bool>? _isFailure;
+    private readonly CircuitBreakerNode _node;
 
-    internal ClusterCircuitBreaker(string name, ICircuitBreakerProtocol authority, AuthorityCaller caller, RequestChannel channel, Func<Exception, bool>? isFailure)
-    {
-        _name = name;
-        _authority = authority;
-        _caller = caller;
-        _channel = channel;
-        _isFailure = isFailure;
-    }
+    internal ClusterCircuitBreaker(CircuitBreakerNode node) => _node = node;
 
     /// <summary>Makes the call if the circuit lets it through, and tells the circuit how it went. The call's result or error reaches the caller unchanged.</summary>
     /// <param name="operation">The call, handed <paramref name="state"/> and <paramref name="cancellationToken"/>.</param>
@@ -37,9 +26,9 @@ public sealed class ClusterCircuitBreaker
         ArgumentNullException.ThrowIfNull(operation);
 
         // The operation is the caller's code: it runs where he called, in a grain on the grain's own scheduler.
-        var pass = await EnterAsync(cancellationToken).ConfigureAwait(true);
+        var pass = await _node.EnterAsync(cancellationToken).ConfigureAwait(true);
         if (!pass.IsAdmitted)
-            throw new CircuitOpenException(_name, pass.RetryAfter);
+            throw new CircuitOpenException(_node.Name, pass.RetryAfter);
 
         TResult result;
         try
@@ -48,11 +37,11 @@ public sealed class ClusterCircuitBreaker
         }
         catch (Exception e)
         {
-            await ReportAsync(pass, Judge(e, cancellationToken)).ConfigureAwait(false);
+            await _node.ReportAsync(pass, _node.Judge(e, cancellationToken)).ConfigureAwait(false);
             throw;
         }
 
-        await ReportAsync(pass, CircuitOutcome.Succeeded).ConfigureAwait(false);
+        await _node.ReportAsync(pass, CircuitOutcome.Succeeded).ConfigureAwait(false);
         return result;
     }
 
@@ -104,115 +93,24 @@ public sealed class ClusterCircuitBreaker
     /// <param name="cancellationToken">Ends the asking.</param>
     /// <exception cref="AuthorityUnavailableException">The authority did not answer in time.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
-    public async ValueTask<CircuitTicket> TryEnterAsync(CancellationToken cancellationToken = default) => new(this, await EnterAsync(cancellationToken).ConfigureAwait(false));
+    public async ValueTask<CircuitTicket> TryEnterAsync(CancellationToken cancellationToken = default) =>
+        new(_node, await _node.EnterAsync(cancellationToken).ConfigureAwait(false));
 
     /// <summary>Opens the circuit for a whole cool-down from now. An isolated one stays isolated.</summary>
     /// <param name="cancellationToken">Ends the call; whether it was carried out is then unknown.</param>
     /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
-    public Task TripAsync(CancellationToken cancellationToken = default) => CommandAsync(CircuitCommand.Trip, cancellationToken);
+    public Task TripAsync(CancellationToken cancellationToken = default) => _node.CommandAsync(CircuitCommand.Trip, cancellationToken);
 
     /// <summary>Opens the circuit until <see cref="ResetAsync"/>.</summary>
     /// <inheritdoc cref="TripAsync"/>
-    public Task IsolateAsync(CancellationToken cancellationToken = default) => CommandAsync(CircuitCommand.Isolate, cancellationToken);
+    public Task IsolateAsync(CancellationToken cancellationToken = default) => _node.CommandAsync(CircuitCommand.Isolate, cancellationToken);
 
     /// <summary>Closes the circuit and forgets its failures; calls under way no longer count.</summary>
     /// <inheritdoc cref="TripAsync"/>
-    public Task ResetAsync(CancellationToken cancellationToken = default) => CommandAsync(CircuitCommand.Reset, cancellationToken);
+    public Task ResetAsync(CancellationToken cancellationToken = default) => _node.CommandAsync(CircuitCommand.Reset, cancellationToken);
 
     /// <summary>Reads the state at the authority; admits nothing.</summary>
     /// <inheritdoc cref="TripAsync"/>
     public ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken = default) =>
-        _caller.CallAsync(_name, _authority, static (authority, token) => authority.GetStatusAsync(token), cancellationToken);
-
-    /// <summary>Tells the authority how a call went. Not the caller's token: his call is over, and its outcome counts.</summary>
-    internal async ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome)
-    {
-        var id = _channel.Open();
-        try
-        {
-            await _caller.CallAsync(
-                _name,
-                (_authority, report: new CircuitReport(id, pass.Generation, pass.Trial, outcome)),
-                static (call, token) => call._authority.ReportAsync(call.report, token),
-                CancellationToken.None).ConfigureAwait(false);
-        }
-        catch (ReliabilityException)
-        {
-            // The caller's result is worth more to him than our count.
-        }
-        finally
-        {
-            _channel.Close(id);
-        }
-    }
-
-    private async ValueTask<CircuitPass> EnterAsync(CancellationToken cancellationToken)
-    {
-        cancellationToken.ThrowIfCancellationRequested();
-        var id = _channel.Open();
-        var isAbandoned = false;
-        try
-        {
-            var pass = await AskAsync(id, cancellationToken).ConfigureAwait(false);
-            return pass.Generation > 0 ? pass : throw AuthorityUnavailableException.ForVoidAnswer(_name);
-        }
-        catch (OperationCanceledException)
-        {
-            isAbandoned = true;
-            _ = AbandonAsync(id);
-            throw;
-        }
-        finally
-        {
-            if (!isAbandoned)
-                _channel.Close(id);
-        }
-    }
-
-    private ValueTask<CircuitPass> AskAsync(RequestId id, CancellationToken cancellationToken) =>
-        _caller.CallAsync(_name, (_authority, id), static (call, token) => call._authority.EnterAsync(call.id, token), cancellationToken);
-
-    // The caller has gone, and may have left a trial behind. Asking again under the same number finds out, and frees its place.
-    private async Task AbandonAsync(RequestId id)
-    {
-        try
-        {
-            var pass = await AskAsync(id, CancellationToken.None).ConfigureAwait(false);
-            if (pass.Trial != 0)
-                await ReportAsync(pass, CircuitOutcome.Ignored).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is not OutOfMemoryException)
-        {
-            // Nobody is left to be told; the trial's lease ends by itself.
-        }
-        finally
-        {
-            _channel.Close(id);
-        }
-    }
-
-    private async Task CommandAsync(CircuitCommand command, CancellationToken cancellationToken)
-    {
-        var id = _channel.Open();
-        try
-        {
-            var answer = await _caller.CallAsync(
-                _name,
-                (_authority, order: new CircuitOrder(id, command)),
-                static (call, token) => call._authority.CommandAsync(call.order, token),
-                cancellationToken).ConfigureAwait(false);
-            if (answer.Generation == 0)
-                throw AuthorityUnavailableException.ForVoidAnswer(_name);
-        }
-        finally
-        {
-            _channel.Close(id);
-        }
-    }
-
-    // What does not count as a failure is an answer of a downstream that lives: a success.
-    private CircuitOutcome Judge(Exception e, CancellationToken cancellationToken) =>
-        e is OperationCanceledException && cancellationToken.IsCancellationRequested ? CircuitOutcome.Ignored
-        : _isFailure?.Invoke(e) == false ? CircuitOutcome.Succeeded
-        : CircuitOutcome.Failed;
+        _node.GetStatusAsync(cancellationToken);
 }

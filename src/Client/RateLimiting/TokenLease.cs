@@ -21,11 +21,8 @@ internal sealed class TokenLease : RateLimitLease
 
     public override IEnumerable<string> MetadataNames => IsAcquired ? [] : _retryAfter is null ? Names[1..] : Names;
 
-    /// <summary>A void answer is none: whoever repeated the request so late cannot know what became of it.</summary>
     public static TokenLease From(in TokenGrant grant) =>
-        grant.IsGranted ? Acquired
-        : grant.Reason == RefusalReason.Unspecified ? Unavailable
-        : new TokenLease(isAcquired: false, grant.Reason, grant.RetryAfter);
+        grant.IsGranted ? Acquired : new TokenLease(isAcquired: false, grant.Reason, grant.RetryAfter);
 
     public override bool TryGetMetadata(string metadataName, out object? metadata)
     {

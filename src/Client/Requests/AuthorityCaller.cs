@@ -1,93 +1,83 @@
-using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging;
 
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The one place through which grain calls go. A call that got no answer is made again, with full jitter, until its deadline: all requests are safe to repeat.
+/// How a node calls the authorities. A call that got no answer is made again, with full jitter, until its time is over: all requests are safe to repeat.
 /// </summary>
-internal sealed class AuthorityCaller(NodeClock clock, Random random, TimeSpan timeout)
+internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan timeout, ILogger logger)
 {
     private static readonly TimeSpan BaseDelay = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan MaxDelay = TimeSpan.FromMilliseconds(200);
 
-    // One attempt may take half of the time, so that one lost message does not cost the call.
-    private readonly SharedDeadlines _attemptDeadlines = new(clock, timeout / 2);
+    // The first attempt may take half of the time, so that one lost message does not cost the call.
+    private readonly SharedDeadlines _firstAttempts = new(clock, timeout / 2);
+
+    public NodeClock Clock { get; } = clock;
+
+    public ILogger Logger { get; } = logger;
 
     /// <summary>How long a call waits for an answer, repeats included.</summary>
     public TimeSpan Timeout { get; } = timeout;
 
-    /// <summary>Calls, and repeats while the outcome is unknown.</summary>
+    /// <summary>How long an authority may hold the call of one who waits: short of any attempt, so that a waiter notices as soon as others that it has gone.</summary>
+    public TimeSpan Hold { get; } = timeout / 4;
+
+    /// <summary>The deadline of a call's first attempt.</summary>
+    public CancellationToken FirstAttempt(Instant startedAt) => _firstAttempts.Next(startedAt);
+
+    /// <summary>Everything but an answer of the grain: rejected, shed, lost, late. All but the first leave open whether it was carried out.</summary>
+    public static bool IsUnanswered(Exception e) => e is global::Orleans.Runtime.OrleansException or TimeoutException or OperationCanceledException or ObjectDisposedException;
+
+    /// <summary>The further attempts of a call.</summary>
     /// <param name="name">Of the limiter, breaker or bulkhead, for the exception.</param>
-    /// <param name="request">Handed to <paramref name="send"/>: the grain and the message.</param>
+    /// <param name="call">Handed to <paramref name="send"/>.</param>
     /// <param name="send">Makes the grain call; invoked afresh for each attempt.</param>
+    /// <param name="startedAt">When the first attempt was made.</param>
+    /// <param name="failure">What it ran into.</param>
     /// <param name="cancellationToken">Of the caller; ends the call at once.</param>
-    /// <exception cref="AuthorityUnavailableException">No answer within the deadline.</exception>
+    /// <exception cref="AuthorityUnavailableException">No answer in time, or none to be had: this node's host has stopped.</exception>
     /// <exception cref="OperationCanceledException">The caller cancelled; whether the request was carried out is unknown.</exception>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<TAnswer> CallAsync<TRequest, TAnswer>(
-        string name, TRequest request, Func<TRequest, CancellationToken, ValueTask<TAnswer>> send, CancellationToken cancellationToken)
-    {
-        var startedAt = clock.Now;
-        try
-        {
-            if (!cancellationToken.CanBeCanceled)
-                return await send(request, _attemptDeadlines.Next(startedAt)).ConfigureAwait(false);
-
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _attemptDeadlines.Next(startedAt));
-            return await send(request, either.Token).ConfigureAwait(false);
-        }
-        catch (Exception e) when (IsUnanswered(e))
-        {
-            return await CallAgainAsync(name, request, send, startedAt + Timeout, e, cancellationToken).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>As <see cref="CallAsync"/>, for a call that the authority may hold for <paramref name="hold"/> before it answers.</summary>
-    public async ValueTask<TAnswer> CallHeldAsync<TRequest, TAnswer>(
-        string name, TRequest request, Func<TRequest, CancellationToken, ValueTask<TAnswer>> send, TimeSpan hold, CancellationToken cancellationToken)
-    {
-        var startedAt = clock.Now;
-        try
-        {
-            using var deadline = new CancellationTokenSource(hold + (Timeout / 2), clock.Time);
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
-            return await send(request, either.Token).ConfigureAwait(false);
-        }
-        catch (Exception e) when (IsUnanswered(e))
-        {
-            // The authority counts the hold anew for each attempt; what is left of it is not needed to find out whether it is there.
-            return await CallAgainAsync(name, request, send, Instant.Later(startedAt + Timeout, clock.Now + (Timeout / 2)) + hold, e, cancellationToken).ConfigureAwait(false);
-        }
-    }
-
-    private async ValueTask<TAnswer> CallAgainAsync<TRequest, TAnswer>(
-        string name, TRequest request, Func<TRequest, CancellationToken, ValueTask<TAnswer>> send, Instant deadline, Exception last, CancellationToken cancellationToken)
+    public async ValueTask<TAnswer> CallAgainAsync<TCall, TAnswer>(
+        string name,
+        TCall call,
+        Func<TCall, CancellationToken, ValueTask<TAnswer>> send,
+        Instant startedAt,
+        Exception failure,
+        CancellationToken cancellationToken)
     {
         for (var failedAttempts = 1; ; failedAttempts++)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            var left = deadline - clock.Now;
-            var delay = Backoff.Delay(BaseDelay, MaxDelay, failedAttempts, random.NextDouble());
-            if (delay >= left)
-                throw new AuthorityUnavailableException(name, Timeout, last);
-            await Task.Delay(delay, clock.Time, cancellationToken).ConfigureAwait(false);
+            var delay = Backoff.Delay(BaseDelay, MaxDelay, failedAttempts, chance.Next());
+            var left = startedAt + Timeout - Clock.Now - delay;
+            if (left <= TimeSpan.Zero || failure is ObjectDisposedException)
+                throw new AuthorityUnavailableException(name, Timeout, failure);
+            await Task.Delay(delay, Clock.Time, cancellationToken).ConfigureAwait(false);
             try
             {
-                using var rest = new CancellationTokenSource(left - delay, clock.Time);
-                using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, rest.Token);
-                return await send(request, either.Token).ConfigureAwait(false);
+                using var deadline = new CancellationTokenSource(TimeForAttempt(left), Clock.Time);
+                using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
+                return await send(call, either.Token).ConfigureAwait(false);
             }
             catch (Exception e) when (IsUnanswered(e))
             {
-                last = e;
+                failure = e;
             }
         }
     }
 
-    // Everything but an answer of the grain: rejected, shed, lost, late. All but the first leave open whether it was carried out.
-    private static bool IsUnanswered(Exception e) => e is OrleansException or TimeoutException or OperationCanceledException;
+    // Half of what is left, so that one that hangs leaves time for another; but enough for an authority that holds the call.
+    private TimeSpan TimeForAttempt(TimeSpan left)
+    {
+        var attempt = left / 2 > Hold * 1.5 ? left / 2 : Hold * 1.5;
+        return attempt < left ? attempt : left;
+    }
 
-    /// <summary>Tokens that are cancelled a while after now, one for all calls that begin within a twentieth of that: a timer of its own would cost each call more than the rest of it.</summary>
+    /// <summary>
+    /// Tokens that are cancelled a while after now, one for all calls that begin within a twentieth of that: a timer of its own would cost each call more
+    /// than the rest of it.
+    /// </summary>
     private sealed class SharedDeadlines(NodeClock clock, TimeSpan timeout)
     {
         private readonly TimeSpan _slice = timeout / 20;

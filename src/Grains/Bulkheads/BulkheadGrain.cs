@@ -1,11 +1,14 @@
+using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>The shell around <see cref="SlotLedger"/>: it holds the calls of those who wait. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
+/// <summary>
+/// The shell around <see cref="SlotLedger"/>: it holds the calls of those who wait. Reentrant: the machine is synchronous, and only waits are awaited.
+/// </summary>
 [GrainType("rt.bulkhead"), Reentrant]
-internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Random random)
-    : AuthorityGrain<BulkheadPolicy, SlotLedger>(clock, source, random), IBulkheadGrain, IBulkheadProtocol
+internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<BulkheadGrain> logger)
+    : AuthorityGrain<BulkheadPolicy, SlotLedger, SlotGrant>(clock, source, chance, logger), IBulkheadGrain, IBulkheadProtocol
 {
     private readonly Dictionary<RequestKey, TaskCompletionSource<SlotGrant>> _heldCalls = [];
     private IGrainTimer? _timer;
@@ -20,7 +23,7 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Random
         }
         catch (OperationCanceledException)
         {
-            Release(new SlotRelease(id));
+            Release(id);
             throw;
         }
     }
@@ -28,127 +31,113 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Random
     public async ValueTask<SlotPermit> TryAcquireAsync(int slots) =>
         ToPermit(await Acquire(new SlotRequest(NewAnonymousId(), slots, MayWait: false, default)));
 
-    public ValueTask<bool> RenewAsync(long permit)
-    {
-        var now = Clock.Now;
-        var ledger = AuthorityAsItIs(now);
-        var isHeld = ledger.Renew(permit, now, out _);
-        Conclude(ledger, now);
-        return new(isHeld);
-    }
+    public ValueTask<bool> RenewAsync(long permit) =>
+        new(Do(permit, static (ledger, permit, now) => ledger.Renew(permit, now, out _), outlivesPolicy: true));
 
-    public ValueTask<bool> ReleaseAsync(long permit)
-    {
-        var now = Clock.Now;
-        var ledger = AuthorityAsItIs(now);
-        var wasHeld = ledger.Release(permit, now);
-        Conclude(ledger, now);
-        return new(wasHeld);
-    }
+    public ValueTask<bool> ReleaseAsync(long permit) =>
+        new(Do(permit, static (ledger, permit, now) => ledger.Release(permit, now), outlivesPolicy: true));
 
-    public ValueTask CloseAsync()
-    {
-        Obey(new SlotOrder(default, SlotCommand.Close));
-        return default;
-    }
+    public ValueTask CloseAsync() => Switch(SlotCommand.Close);
 
-    public ValueTask ReopenAsync()
-    {
-        Obey(new SlotOrder(default, SlotCommand.Reopen));
-        return default;
-    }
+    public ValueTask ReopenAsync() => Switch(SlotCommand.Reopen);
 
-    public ValueTask<BulkheadStatus> GetStatusAsync()
-    {
-        var now = Clock.Now;
-        var ledger = Authority(now);
-        var status = ledger.Describe(now);
-        Conclude(ledger, now);
-        return new(status);
-    }
+    public ValueTask<BulkheadStatus> GetStatusAsync() => new(Do(0, static (ledger, _, now) => ledger.Describe(now)));
 
     ValueTask<SlotGrant> IBulkheadProtocol.AcquireAsync(SlotRequest request, CancellationToken cancellationToken) => new(Acquire(request));
 
-    ValueTask<SlotGrant> IBulkheadProtocol.ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => new(Release(release));
+    ValueTask<Acknowledgement> IBulkheadProtocol.ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => new(Release(release.Id));
 
-    ValueTask<SlotRenewal> IBulkheadProtocol.RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken)
-    {
-        var now = Clock.Now;
-        var ledger = AuthorityAsItIs(now);
-        var renewal = ledger.Renew(request, now);
-        Conclude(ledger, now);
-        return new(renewal);
-    }
+    ValueTask<SlotRenewal> IBulkheadProtocol.RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken) =>
+        new(Do(request, static (ledger, request, now) => ledger.Renew(request, now), outlivesPolicy: true));
 
-    ValueTask<SlotGrant> IBulkheadProtocol.CommandAsync(SlotOrder order, CancellationToken cancellationToken) => new(Obey(order));
+    ValueTask<Acknowledgement> IBulkheadProtocol.CommandAsync(SlotOrder order, CancellationToken cancellationToken) => new(Obey(order));
 
     ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
+
+    /// <summary>An acquire, once. One who waits has no answer yet (null), and keeps his place by asking again under the same number.</summary>
+    internal static SlotGrant? AcquireOnce(SlotLedger ledger, AnswerLog<SlotGrant> answers, in SlotRequest request, Instant now)
+    {
+        switch (answers.Find(request.Id, now, out var earlier))
+        {
+            case RequestState.Void:
+                return default(SlotGrant);
+            case RequestState.Done:
+                return ledger.Repeat(earlier.Answer, earlier.At, now);
+        }
+
+        var answer = ledger.Acquire(request, now);
+        if (answer is { } decided)
+            answers.Remember(request.Id, decided, now);
+        return answer;
+    }
+
+    /// <summary>What a held call was told is its answer, unless it was only that he still waits.</summary>
+    internal static void RememberTold(AnswerLog<SlotGrant> answers, in RequestId request, in SlotGrant grant, Instant now)
+    {
+        if (grant.Verdict != SlotVerdict.StillWaiting)
+            answers.Remember(request, grant, now);
+    }
 
     protected override BulkheadPolicy Find(PolicySet policies, string policyName) => policies.Bulkhead(policyName);
 
     protected override SlotLedger Create(BulkheadPolicy policy, Instant now, long epoch) => new(policy, epoch);
 
-    private Task<SlotGrant> Acquire(in SlotRequest request)
-    {
-        var now = Clock.Now;
-        var ledger = Authority(now);
-        var grant = ledger.Acquire(request, now);
-        Conclude(ledger, now);
-        if (grant is { } decided)
-            return Task.FromResult(decided);
-        var call = new TaskCompletionSource<SlotGrant>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _heldCalls[request.Id.Key] = call;
-        return call.Task;
-    }
+    protected override void OnPolicyGone(SlotLedger machine, Instant now) => machine.Dismiss(now);
 
-    private SlotGrant Release(in SlotRelease release)
+    /// <summary>Answers the calls that need be held no longer, and wakes up when the machine next has something to do.</summary>
+    protected override void Conclude(SlotLedger machine, Instant now)
     {
-        var now = Clock.Now;
-        var ledger = AuthorityAsItIs(now);
-        var answer = ledger.Release(release, now);
-        Conclude(ledger, now);
-        return answer;
-    }
-
-    private SlotGrant Obey(in SlotOrder order)
-    {
-        var now = Clock.Now;
-        var ledger = Authority(now);
-        var answer = order.Command switch
+        while (machine.TryTakeAnswer(out var request, out var grant))
         {
-            SlotCommand.Close => ledger.Close(order.Id, now),
-            SlotCommand.Reopen => ledger.Reopen(order.Id, now),
-            _ => throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Close or Reopen."),
-        };
-        Conclude(ledger, now);
-        return answer;
-    }
-
-    // After every verb: answer the calls that need be held no longer, and wake up when the machine next has something to do.
-    private void Conclude(SlotLedger ledger, Instant now)
-    {
-        while (ledger.TryTakeAnswer(out var request, out var grant))
-        {
-            if (_heldCalls.Remove(request, out var call))
+            RememberTold(Answers, request, grant, now);
+            if (_heldCalls.Remove(request.Key, out var call))
                 call.TrySetResult(grant);
         }
 
-        KeepWhileMemorable(now);
-        var dueAt = ledger.NextDueAt;
+        base.Conclude(machine, now);
+        WakeAt(machine.NextDueAt, now);
+    }
+
+    private Task<SlotGrant> Acquire(in SlotRequest request)
+    {
+        if (Do((Answers, request), static (ledger, call, now) => AcquireOnce(ledger, call.Answers, call.request, now)) is { } decided)
+            return Task.FromResult(decided);
+        var held = new TaskCompletionSource<SlotGrant>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _heldCalls[request.Id.Key] = held;
+        return held.Task;
+    }
+
+    private Acknowledgement Release(RequestId earlier) => TakeBack(earlier, static (ledger, request, now) => ledger.Release(request, now));
+
+    private ValueTask Switch(SlotCommand command)
+    {
+        Obey(new SlotOrder(default, command));
+        return default;
+    }
+
+    private Acknowledgement Obey(in SlotOrder order) => DoOnce(order.Id, 0, order.Command switch
+    {
+        SlotCommand.Close => static (ledger, _, now) => ledger.Close(now),
+        SlotCommand.Reopen => static (ledger, _, now) => ledger.Reopen(now),
+        _ => throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Close or Reopen."),
+    });
+
+    private void WakeAt(Instant dueAt, Instant now)
+    {
         if (dueAt >= _timerDueAt)
             return;
         _timerDueAt = dueAt;
-        _timer ??= this.RegisterGrainTimer(static (grain, _) => grain.OnTimer(), this, new GrainTimerCreationOptions(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan) { Interleave = true });
+        _timer ??= this.RegisterGrainTimer(
+            static (grain, _) => grain.OnTimer(),
+            this,
+            new GrainTimerCreationOptions(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan) { Interleave = true });
         _timer.Change(dueAt.After(now), Timeout.InfiniteTimeSpan);
     }
 
     private Task OnTimer()
     {
-        var now = Clock.Now;
         _timerDueAt = Instant.Never;
-        var ledger = AuthorityAsItIs(now);
-        ledger.Advance(now);
-        Conclude(ledger, now);
+        Do(0, static (ledger, _, now) => ledger.Advance(now), outlivesPolicy: true);
         return Task.CompletedTask;
     }
 

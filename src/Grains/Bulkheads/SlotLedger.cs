@@ -11,24 +11,23 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 /// <param name="policy">Validated.</param>
 /// <param name="epoch">Where permit numbers start: above those of every earlier activation, whose holders may still renew them.</param>
-internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthorityMachine<BulkheadPolicy>
+internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthorityMachine<BulkheadPolicy, SlotGrant>
 {
     private static readonly SlotGrant StillWaiting = new(SlotVerdict.StillWaiting, 0, default, default);
-    private static readonly SlotGrant Done = new(SlotVerdict.Done, 0, default, default);
+    private static readonly SlotGrant Closed = new(SlotVerdict.Closed, 0, default, default);
 
-    private readonly AnswerLog<SlotGrant> _answers = new();
     private readonly Dictionary<RequestKey, Claim> _claims = [];
     private readonly Dictionary<long, Claim> _permits = [];
     private readonly LinkedList<Claim> _held = new();    // in order of lease end
     private readonly LinkedList<Claim> _waiting = new(); // in order of arrival
-    private readonly Queue<(RequestKey Request, SlotGrant Grant)> _told = new();
+    private readonly Queue<(RequestId Request, SlotGrant Grant)> _told = new();
     private BulkheadPolicy _policy = policy;
     private long _slotsHeld;
     private long _lastPermit = epoch;
     private bool _isClosed;
 
-    /// <summary>A held call is answered "still waiting" after this part of a lease at the latest, so that two answers may be lost.</summary>
-    private TimeSpan LongestHold => _policy.Lease / 3 < TimeSpan.FromSeconds(5) ? _policy.Lease / 3 : TimeSpan.FromSeconds(5);
+    /// <summary>A held call is answered "still waiting" after a third of a lease at the latest, so that two answers may be lost.</summary>
+    private TimeSpan LongestHold => _policy.Lease / 3 < CallTimeouts.LongestHold ? _policy.Lease / 3 : CallTimeouts.LongestHold;
 
     /// <summary>Those who wait are looked through this often: fine enough against the hold, and cheap with a full queue.</summary>
     private TimeSpan SweepEvery => LongestHold / 20;
@@ -51,34 +50,38 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
         Advance(now);
         if (_claims.TryGetValue(request.Id.Key, out var claim))
             return AnswerAgain(claim, request.HoldFor, now);
-        if (_answers.TryRecall(request.Id, now, out var answer))
-            return answer;
         ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Slots, _policy.Capacity, "slots");
         if (_isClosed)
-            return Decide(request.Id, new SlotGrant(SlotVerdict.Closed, 0, default, default));
+            return Closed;
         if (_waiting.Count == 0 && request.Slots <= _policy.Capacity - _slotsHeld)
             return Grant(new Claim(request.Id, request.Slots), now);
         if (!request.MayWait)
-            return Decide(request.Id, new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.NoFreeSlot));
+            return new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.NoFreeSlot);
         if (_waiting.Count >= _policy.QueueLimit)
-            return Decide(request.Id, new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.QueueFull));
+            return new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.QueueFull);
 
         Wait(new Claim(request.Id, request.Slots), request.HoldFor, now);
         return null;
     }
 
+    /// <summary>
+    /// A grant that is repeated starts its lease anew, for the asker counts it from before he asked again; once the permit has ended, there is nothing
+    /// left to repeat, and no slot for a late copy.
+    /// </summary>
+    public SlotGrant Repeat(in SlotGrant earlier, Instant answeredAt, Instant now)
+    {
+        if (earlier.Verdict != SlotVerdict.Granted)
+            return earlier;
+        return Renew(earlier.Permit, now, out var lease) ? earlier with { Lease = lease } : default;
+    }
+
     /// <summary>What an earlier request got, or still waits for, is free again.</summary>
-    public SlotGrant Release(in SlotRelease release, Instant now)
+    public void Release(RequestKey request, Instant now)
     {
         Advance(now);
-
-        // The release may overtake the request: remembered as refused, the request then takes nothing.
-        _answers.TryRecall(release.Id, now, out _);
-        _answers.Remember(release.Id, default);
-        if (_claims.TryGetValue(release.Id.Key, out var claim))
+        if (_claims.TryGetValue(request, out var claim))
             Drop(claim, default);
         Serve(now);
-        return default;
     }
 
     /// <summary>Frees a permit by its number; false where it is not held.</summary>
@@ -118,29 +121,26 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
     }
 
     /// <summary>Those who wait, and those who come, are told that it is closed; what is held runs out.</summary>
-    public SlotGrant Close(in RequestId id, Instant now)
+    public void Close(Instant now)
     {
         Advance(now);
-        if (_answers.TryRecall(id, now, out var answer))
-            return answer;
         _isClosed = true;
         while (_waiting.First is { } first)
-        {
-            var closed = new SlotGrant(SlotVerdict.Closed, 0, default, default);
-            _answers.Remember(first.Value.Id, closed);
-            Drop(first.Value, closed);
-        }
-
-        return Decide(id, Done);
+            Drop(first.Value, Closed);
     }
 
-    public SlotGrant Reopen(in RequestId id, Instant now)
+    public void Reopen(Instant now)
     {
         Advance(now);
-        if (_answers.TryRecall(id, now, out var answer))
-            return answer;
         _isClosed = false;
-        return Decide(id, Done);
+    }
+
+    /// <summary>Nobody keeps a place in the line, and all are sent to ask again: the policy has gone, and asking says so.</summary>
+    public void Dismiss(Instant now)
+    {
+        Advance(now);
+        while (_waiting.First is { } first)
+            Drop(first.Value, StillWaiting);
     }
 
     /// <summary>
@@ -175,7 +175,7 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
     }
 
     /// <summary>The answers to calls that were held, oldest first. To be drained after every verb.</summary>
-    public bool TryTakeAnswer(out RequestKey request, out SlotGrant grant)
+    public bool TryTakeAnswer(out RequestId request, out SlotGrant grant)
     {
         var isTold = _told.TryDequeue(out var told);
         (request, grant) = told;
@@ -232,16 +232,13 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
         _permits.Add(claim.Permit, claim);
         Extend(claim, now);
         _slotsHeld += claim.Slots;
-
-        // Once the permit has ended, a late copy of the request gets the void answer and no slot.
-        _answers.Remember(claim.Id, default);
         return new SlotGrant(SlotVerdict.Granted, claim.Permit, _policy.Lease, default);
     }
 
     // Never shortens: under a policy with a shorter lease, the holder goes on believing in the longer one. Nearly always it belongs at the end.
     private void Extend(Claim claim, Instant now)
     {
-        claim.DueAt = Instant.Later(claim.DueAt, now + _policy.Lease);
+        claim.DueAt = Instant.Later(claim.DueAt, LeaseTerm.LentUntil(now, _policy.Lease));
         var before = _held.Last;
         while (before is not null && before.Value.DueAt > claim.DueAt)
             before = before.Previous;
@@ -284,9 +281,7 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
 
     private void Refuse(Claim claim, RefusalReason reason)
     {
-        var refused = new SlotGrant(SlotVerdict.Refused, 0, default, reason);
-        _answers.Remember(claim.Id, refused);
-        Drop(claim, refused);
+        Drop(claim, new SlotGrant(SlotVerdict.Refused, 0, default, reason));
     }
 
     // Forgets a claim, held or waiting; a waiting one's call gets the answer.
@@ -306,13 +301,7 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
         _slotsHeld -= claim.Slots;
     }
 
-    private void Tell(in RequestId id, SlotGrant grant) => _told.Enqueue((id.Key, grant));
-
-    private SlotGrant Decide(in RequestId id, SlotGrant grant)
-    {
-        _answers.Remember(id, grant);
-        return grant;
-    }
+    private void Tell(in RequestId id, SlotGrant grant) => _told.Enqueue((id, grant));
 
     /// <summary>One acquire, from the line to the end of its permit.</summary>
     private sealed class Claim

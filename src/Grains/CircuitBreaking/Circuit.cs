@@ -9,9 +9,8 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 /// <param name="policy">Validated.</param>
 /// <param name="epoch">Where generations and trial numbers start: above those of every earlier activation, whose passes may still be under way.</param>
-internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthorityMachine<CircuitBreakerPolicy>
+internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthorityMachine<CircuitBreakerPolicy, CircuitPass>
 {
-    private readonly AnswerLog<CircuitPass> _answers = new();
     private readonly List<Trial> _trials = []; // of all generations: a trial is under way until it is answered or its lease ends, whatever the circuit does meanwhile
     private CircuitBreakerPolicy _policy = policy;
     private CircuitState _state = CircuitState.Closed;
@@ -22,8 +21,11 @@ internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthor
     private Instant _openUntil;
     private Instant _lastFailureAt;
 
-    /// <summary>How long failures, and an open circuit after its cool-down, are remembered where nobody asks; then a caller finds it closed with nothing counted.</summary>
-    public static readonly TimeSpan RememberedFor = TimeSpan.FromDays(1);
+    /// <summary>
+    /// How long failures, and an open circuit after its cool-down, are remembered where nobody asks; then a caller finds it closed with nothing counted.
+    /// An hour: so that a thousand tenants with a failure each do not stay in memory for long.
+    /// </summary>
+    public static readonly TimeSpan RememberedFor = TimeSpan.FromHours(1);
 
     /// <inheritdoc/>
     public Instant MemorableUntil => _state switch
@@ -34,65 +36,57 @@ internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthor
     };
 
     /// <summary>A caller at the door.</summary>
-    public CircuitPass Enter(in RequestId id, Instant now)
+    public CircuitPass Enter(Instant now)
     {
         Advance(now);
-        var isRepeated = _answers.TryRecall(id, now, out var pass);
-        if (isRepeated && (!pass.IsAdmitted || pass.Generation == _generation))
-            return pass;
+        return Admit(now, mayTry: true);
+    }
 
-        // What was admitted before the circuit changed must not be admitted after: a kill switch was thrown while the answer was under way.
-        // No trial for it either, for a mere copy of the request has nobody behind it who would answer.
-        pass = Admit(now, mayTry: !isRepeated);
-        _answers.Remember(id, pass);
-        return pass;
+    /// <summary>
+    /// What was admitted before the circuit changed is not admitted after: a kill switch was thrown while the answer was under way. Nor is it made a trial,
+    /// for a mere copy of the request has nobody behind it who would answer.
+    /// </summary>
+    public CircuitPass Repeat(in CircuitPass earlier, Instant answeredAt, Instant now)
+    {
+        Advance(now);
+        if (earlier.IsAdmitted && earlier.Generation != _generation)
+            return Admit(now, mayTry: false);
+        return earlier.RetryAfter is { } wait ? earlier with { RetryAfter = (answeredAt + wait).After(now) } : earlier;
     }
 
     /// <summary>A call's outcome.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The outcome is none of the three; nothing has changed.</exception>
-    public CircuitPass Report(in CircuitReport report, Instant now)
+    public void Report(in CircuitReport report, Instant now)
     {
         if (!Enum.IsDefined(report.Outcome))
             throw new ArgumentOutOfRangeException(nameof(report), report.Outcome, "The outcome is Ignored, Succeeded or Failed.");
-        if (_answers.TryRecall(report.Id, now, out var answer))
-            return answer;
         Advance(now);
         var trial = report.Trial;
         var wasUnderWay = trial != 0 && _trials.RemoveAll(one => one.Number == trial) > 0;
         if (report.Generation == _generation && wasUnderWay == (_state == CircuitState.HalfOpen))
             Count(report.Outcome, now);
-        return Acknowledge(report.Id, now);
     }
 
     /// <summary>Opens for a whole cool-down from now; an isolated circuit stays isolated.</summary>
-    public CircuitPass Trip(in RequestId id, Instant now)
+    public void Trip(Instant now)
     {
-        if (_answers.TryRecall(id, now, out var answer))
-            return answer;
         Advance(now);
         if (_state != CircuitState.Isolated)
             Open(now);
-        return Acknowledge(id, now);
     }
 
     /// <summary>Opens until a reset.</summary>
-    public CircuitPass Isolate(in RequestId id, Instant now)
+    public void Isolate(Instant now)
     {
-        if (_answers.TryRecall(id, now, out var answer))
-            return answer;
         Advance(now);
         Become(CircuitState.Isolated);
-        return Acknowledge(id, now);
     }
 
     /// <summary>Closes with nothing counted.</summary>
-    public CircuitPass Reset(in RequestId id, Instant now)
+    public void Reset(Instant now)
     {
-        if (_answers.TryRecall(id, now, out var answer))
-            return answer;
         Advance(now);
         Become(CircuitState.Closed);
-        return Acknowledge(id, now);
     }
 
     /// <summary>Goes on under another policy. A cool-down and the leases of trials under way keep the length they began with.</summary>
@@ -180,13 +174,6 @@ internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthor
         _generation++;
         _failures = 0;
         _trialSuccesses = 0;
-    }
-
-    private CircuitPass Acknowledge(in RequestId id, Instant now)
-    {
-        var answer = new CircuitPass(false, _generation, 0, RetryAfter(now), _state);
-        _answers.Remember(id, answer);
-        return answer;
     }
 
     private TimeSpan? RetryAfter(Instant now) => _state == CircuitState.Open ? _openUntil.After(now) : null;

@@ -1,13 +1,14 @@
+using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="Circuit"/>. Reentrant: the machine is synchronous.</summary>
 [GrainType("rt.breaker"), Reentrant]
-internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, Random random)
-    : AuthorityGrain<CircuitBreakerPolicy, Circuit>(clock, source, random), ICircuitBreakerGrain, ICircuitBreakerProtocol
+internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<CircuitBreakerGrain> logger)
+    : AuthorityGrain<CircuitBreakerPolicy, Circuit, CircuitPass>(clock, source, chance, logger), ICircuitBreakerGrain, ICircuitBreakerProtocol
 {
-    public ValueTask<CircuitPass> EnterAsync() => Enter(default);
+    public ValueTask<CircuitPass> EnterAsync() => new(Enter(default));
 
     public ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome)
     {
@@ -15,23 +16,19 @@ internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, 
         return default;
     }
 
-    public ValueTask TripAsync() => Throw(CircuitCommand.Trip);
+    public ValueTask TripAsync() => Switch(CircuitCommand.Trip);
 
-    public ValueTask IsolateAsync() => Throw(CircuitCommand.Isolate);
+    public ValueTask IsolateAsync() => Switch(CircuitCommand.Isolate);
 
-    public ValueTask ResetAsync() => Throw(CircuitCommand.Reset);
+    public ValueTask ResetAsync() => Switch(CircuitCommand.Reset);
 
-    public ValueTask<CircuitBreakerStatus> GetStatusAsync()
-    {
-        var now = Clock.Now;
-        return new(Authority(now).Describe(now));
-    }
+    public ValueTask<CircuitBreakerStatus> GetStatusAsync() => new(Do(0, static (circuit, _, now) => circuit.Describe(now)));
 
-    ValueTask<CircuitPass> ICircuitBreakerProtocol.EnterAsync(RequestId id, CancellationToken cancellationToken) => Enter(id);
+    ValueTask<CircuitPass> ICircuitBreakerProtocol.EnterAsync(RequestId id, CancellationToken cancellationToken) => new(Enter(id));
 
-    ValueTask<CircuitPass> ICircuitBreakerProtocol.ReportAsync(CircuitReport report, CancellationToken cancellationToken) => new(Report(report));
+    ValueTask<Acknowledgement> ICircuitBreakerProtocol.ReportAsync(CircuitReport report, CancellationToken cancellationToken) => new(Report(report));
 
-    ValueTask<CircuitPass> ICircuitBreakerProtocol.CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => new(Obey(order));
+    ValueTask<Acknowledgement> ICircuitBreakerProtocol.CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => new(Obey(order));
 
     ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
@@ -39,40 +36,22 @@ internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, 
 
     protected override Circuit Create(CircuitBreakerPolicy policy, Instant now, long epoch) => new(policy, epoch);
 
-    private ValueTask<CircuitPass> Enter(in RequestId id)
-    {
-        var now = Clock.Now;
-        var pass = Authority(now).Enter(id, now);
-        KeepWhileMemorable(now);
-        return new(pass);
-    }
+    private CircuitPass Enter(in RequestId id) => DoOnce(id, 0, static (circuit, _, now) => circuit.Enter(now));
 
-    private CircuitPass Report(in CircuitReport report)
-    {
-        var now = Clock.Now;
-        var answer = AuthorityAsItIs(now).Report(report, now);
-        KeepWhileMemorable(now);
-        return answer;
-    }
+    private Acknowledgement Report(in CircuitReport report) =>
+        DoOnce(report.Id, report, static (circuit, report, now) => circuit.Report(report, now), outlivesPolicy: true);
 
-    private ValueTask Throw(CircuitCommand command)
+    private ValueTask Switch(CircuitCommand command)
     {
         Obey(new CircuitOrder(default, command));
         return default;
     }
 
-    private CircuitPass Obey(in CircuitOrder order)
+    private Acknowledgement Obey(in CircuitOrder order) => DoOnce(order.Id, order.Command, order.Command switch
     {
-        var now = Clock.Now;
-        var circuit = Authority(now);
-        var answer = order.Command switch
-        {
-            CircuitCommand.Trip => circuit.Trip(order.Id, now),
-            CircuitCommand.Isolate => circuit.Isolate(order.Id, now),
-            CircuitCommand.Reset => circuit.Reset(order.Id, now),
-            _ => throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Trip, Isolate or Reset."),
-        };
-        KeepWhileMemorable(now);
-        return answer;
-    }
+        CircuitCommand.Trip => static (circuit, _, now) => circuit.Trip(now),
+        CircuitCommand.Isolate => static (circuit, _, now) => circuit.Isolate(now),
+        CircuitCommand.Reset => static (circuit, _, now) => circuit.Reset(now),
+        _ => throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Trip, Isolate or Reset."),
+    });
 }

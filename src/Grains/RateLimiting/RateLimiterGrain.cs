@@ -1,11 +1,12 @@
+using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="TokenLedger"/>. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
 [GrainType("rt.limiter"), Reentrant]
-internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Random random)
-    : AuthorityGrain<RateLimiterPolicy, TokenLedger>(clock, source, random), IRateLimiterGrain, IRateLimiterProtocol
+internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<RateLimiterGrain> logger)
+    : AuthorityGrain<RateLimiterPolicy, TokenLedger, TokenGrant>(clock, source, chance, logger), IRateLimiterGrain, IRateLimiterProtocol
 {
     public ValueTask<bool> TryAcquireAsync(int tokens) => new(Acquire(new TokenRequest(default, tokens, MayWait: false)).IsGranted);
 
@@ -15,9 +16,9 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Ran
         var grant = Acquire(new TokenRequest(id, tokens, MayWait: true));
         if (!grant.IsGranted)
             return false;
-        if (grant.ReadyAfter > LongestHold)
+        if (grant.ReadyAfter > CallTimeouts.LongestHold)
         {
-            Cancel(new TokenCancellation(id));
+            Cancel(id);
             return false;
         }
 
@@ -28,7 +29,7 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Ran
         }
         catch (OperationCanceledException)
         {
-            Cancel(new TokenCancellation(id));
+            Cancel(id);
             throw;
         }
     }
@@ -39,17 +40,14 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Ran
         return default;
     }
 
-    public ValueTask<RateLimiterStatus> GetStatusAsync()
-    {
-        var now = Clock.Now;
-        return new(Authority(now).Describe(now));
-    }
+    public ValueTask<RateLimiterStatus> GetStatusAsync() => new(Do(0, static (ledger, _, now) => ledger.Describe(now)));
 
     ValueTask<TokenGrant> IRateLimiterProtocol.AcquireAsync(TokenRequest request, CancellationToken cancellationToken) => new(Acquire(request));
 
-    ValueTask<TokenGrant> IRateLimiterProtocol.CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => new(Cancel(cancellation));
+    ValueTask<Acknowledgement> IRateLimiterProtocol.CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) =>
+        new(Cancel(cancellation.Id));
 
-    ValueTask<TokenGrant> IRateLimiterProtocol.ResetAsync(RequestId id, CancellationToken cancellationToken) => new(Reset(id));
+    ValueTask<Acknowledgement> IRateLimiterProtocol.ResetAsync(RequestId id, CancellationToken cancellationToken) => new(Reset(id));
 
     ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
@@ -57,24 +55,10 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Ran
 
     protected override TokenLedger Create(RateLimiterPolicy policy, Instant now, long epoch) => new(policy, now);
 
-    private TokenGrant Acquire(in TokenRequest request)
-    {
-        var now = Clock.Now;
-        var grant = Authority(now).Acquire(request, now);
-        KeepWhileMemorable(now);
-        return grant;
-    }
+    private TokenGrant Acquire(in TokenRequest request) =>
+        DoOnce(request.Id, request, static (ledger, request, now) => ledger.Acquire(request, now));
 
-    private TokenGrant Cancel(in TokenCancellation cancellation)
-    {
-        var now = Clock.Now;
-        AuthorityAsItIs(now).Cancel(cancellation, now);
-        return default;
-    }
+    private Acknowledgement Cancel(RequestId earlier) => TakeBack(earlier, static (ledger, request, now) => ledger.Cancel(request, now));
 
-    private TokenGrant Reset(in RequestId id)
-    {
-        var now = Clock.Now;
-        return Authority(now).Reset(id, now);
-    }
+    private Acknowledgement Reset(in RequestId id) => DoOnce(id, 0, static (ledger, _, now) => ledger.Reset(now));
 }

@@ -9,12 +9,11 @@ namespace ReliabilityToolkit.Orleans;
 /// Only where a waiter went, and left tokens that none of those who wait can be told of, does a newcomer get an earlier instant, if that delays nobody:
 /// a thousand callers give up after five seconds and one has the patience for a quarter of an hour; the limiter must not stand still until his turn comes.
 /// </remarks>
-internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy>
+internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGrant>
 {
     /// <summary>Nobody is promised a token later than this: who would wait longer finds the queue full.</summary>
     public static readonly TimeSpan Horizon = TimeSpan.FromDays(365);
 
-    private readonly AnswerLog<Decision> _answers = new();
     private LinkedList<Reservation>? _waiting; // in order of their instants; there from the first who waits on
     private Dictionary<RequestKey, LinkedListNode<Reservation>>? _byRequest;
     private RateLimiterPolicy _policy;
@@ -39,28 +38,47 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy>
     public TokenGrant Acquire(in TokenRequest request, Instant now)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(request.Tokens, 1, "tokens");
-        if (_answers.TryRecall(request.Id, now, out var decision))
-            return decision.SeenFrom(now);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Tokens, _policy.Burst, "tokens");
+        Advance(now);
+        var (readyAt, next) = FirstInstant(request.Tokens);
+        var wait = readyAt.After(now);
+        if (wait == TimeSpan.Zero)
+        {
+            _bucket.Spend(request.Tokens);
+            _isQueueChanged = true;
+        }
+        else if (!request.MayWait)
+        {
+            return new TokenGrant(false, default, wait, RefusalReason.RateLimited, _policy.Burst);
+        }
+        else if (WaitingCount >= _policy.QueueLimit || wait > Horizon)
+        {
+            return new TokenGrant(false, default, wait, RefusalReason.QueueFull, _policy.Burst);
+        }
+        else
+        {
+            Queue(new Reservation(request.Id.Key, request.Tokens, readyAt), next);
+        }
 
-        Settle(now);
-        decision = Decide(request, now);
-        _answers.Remember(request.Id, decision);
-        return decision.SeenFrom(now);
+        return new TokenGrant(true, wait, default, default, _policy.Burst);
     }
+
+    /// <inheritdoc/>
+    public TokenGrant Repeat(in TokenGrant earlier, Instant answeredAt, Instant now) => earlier with
+    {
+        ReadyAfter = (answeredAt + earlier.ReadyAfter).After(now),
+        RetryAfter = (answeredAt + earlier.RetryAfter).After(now),
+    };
 
     /// <summary>
     /// Takes back what an earlier request was promised. Too late once its instant has come: that token counts as spent, for in the meantime the
-    /// bucket may have overflowed in its place. (Burst 1: A is served at 1 s and goes at 2 s, when B was served too; a token given back now would be B's second.)
+    /// bucket may have overflowed in its place. (Burst 1: A is served at 1 s and goes at 2 s, when B was served too; a token given back now would be
+    /// B's second.)
     /// </summary>
-    public void Cancel(in TokenCancellation cancellation, Instant now)
+    public void Cancel(RequestKey request, Instant now)
     {
-        // The cancellation may overtake the request: remembered as refused, the request then takes nothing.
-        _answers.TryRecall(cancellation.Id, now, out _);
-        _answers.Remember(cancellation.Id, default);
-
-        Settle(now);
-        if (_byRequest is null || !_byRequest.Remove(cancellation.Id.Key, out var node))
+        Advance(now);
+        if (_byRequest is null || !_byRequest.Remove(request, out var node))
             return;
         _mayHaveGaps |= node.Next is not null;
         _waiting!.Remove(node);
@@ -68,22 +86,17 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy>
     }
 
     /// <summary>Fills the bucket. Who waits keeps turn and instant.</summary>
-    public TokenGrant Reset(in RequestId id, Instant now)
+    public void Reset(Instant now)
     {
-        if (_answers.TryRecall(id, now, out var decision))
-            return decision.SeenFrom(now);
-        Settle(now);
+        Advance(now);
         _bucket = new TokenBucket(_policy, now);
         _isQueueChanged = _mayHaveGaps = true;
-        decision = new Decision(true, now, default);
-        _answers.Remember(id, decision);
-        return decision.SeenFrom(now);
     }
 
     /// <summary>Goes on under another policy: tokens in the bucket stay (up to the new burst), and so does every instant that was promised.</summary>
     public void ChangeTo(RateLimiterPolicy policy, Instant now)
     {
-        Settle(now);
+        Advance(now);
         _policy = policy;
         _bucket.ChangeTo(policy);
         _isQueueChanged = _mayHaveGaps = true;
@@ -91,28 +104,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy>
 
     public RateLimiterStatus Describe(Instant now)
     {
-        Settle(now);
+        Advance(now);
         return new RateLimiterStatus(WaitingCount > 0 ? 0 : _bucket.Tokens, _policy.Burst, _policy.TokensPerPeriod, _policy.Period, WaitingCount);
-    }
-
-    private Decision Decide(in TokenRequest request, Instant now)
-    {
-        var (readyAt, next) = FirstInstant(request.Tokens);
-        if (readyAt > now)
-        {
-            if (!request.MayWait)
-                return new Decision(false, readyAt, RefusalReason.RateLimited);
-            if (WaitingCount >= _policy.QueueLimit || readyAt - now > Horizon)
-                return new Decision(false, readyAt, RefusalReason.QueueFull);
-            Queue(new Reservation(request.Id.Key, request.Tokens, readyAt), next);
-        }
-        else
-        {
-            _bucket.Spend(request.Tokens);
-            _isQueueChanged = true;
-        }
-
-        return new Decision(true, readyAt, default);
     }
 
     private void Queue(in Reservation reservation, LinkedListNode<Reservation>? next)
@@ -166,7 +159,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy>
     }
 
     // Those whose instant has come have been served; the clock may have stood still, and then nobody has.
-    private void Settle(Instant now)
+    private void Advance(Instant now)
     {
         while (_waiting?.First is { } first && first.Value.At <= now)
         {
@@ -197,12 +190,4 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy>
     }
 
     private readonly record struct Reservation(RequestKey Request, int Tokens, Instant At);
-
-    // What was decided, in instants: a repeated answer tells what is left of the wait.
-    private readonly record struct Decision(bool IsGranted, Instant At, RefusalReason Reason)
-    {
-        public TokenGrant SeenFrom(Instant now) => IsGranted
-            ? new TokenGrant(true, At.After(now), default, default)
-            : new TokenGrant(false, default, At.After(now), Reason);
-    }
 }

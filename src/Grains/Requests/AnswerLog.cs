@@ -1,21 +1,32 @@
-using System.Numerics;
-
 namespace ReliabilityToolkit.Orleans;
 
+/// <summary>What an authority knows of a request that has just arrived.</summary>
+internal enum RequestState
+{
+    /// <summary>To be done, and its answer to be remembered.</summary>
+    New,
+
+    /// <summary>Done before: the answer is repeated.</summary>
+    Done,
+
+    /// <summary>Nobody awaits it any more: not to be done, and answered with the <see cref="VoidAnswer">void answer</see>.</summary>
+    Void,
+}
+
 /// <summary>
-/// Remembers what was answered to each node's open requests, so that a repeated request is answered again and not done again
-/// (the completion records of RIFL: Lee et al., SOSP 2015). Not thread-safe: the grain guards it.
+/// Stands ahead of a machine and does each request once: it remembers what was answered to each node's open requests, so that a repeated one is answered
+/// again and not done again. Not thread-safe: the grain guards it.
 /// </summary>
 /// <remarks>
-/// Each channel of a node costs one answer per open request, <see cref="RequestId.MaxOpen"/> at most, and is forgotten after
-/// <see cref="Lifetime"/> of silence. A request delayed by more than that is done again: the limiter then loses tokens and the
-/// bulkhead a slot for one lease, and neither admits anybody too many.
+/// It keeps one answer per slot that a node really uses (see <see cref="RequestId"/>), <see cref="Capacity"/> in all, and a channel for
+/// <see cref="CallTimeouts.AnswersKeptFor"/> of silence. Beyond the capacity, the channels that have been silent for longest are forgotten early. A repeat
+/// that finds its answer forgotten is done again: the limiter then loses tokens, the bulkhead a slot for one lease, and a breaker hears an outcome twice.
 /// </remarks>
 internal sealed class AnswerLog<TAnswer>
-    where TAnswer : struct
+    where TAnswer : struct, IEquatable<TAnswer>
 {
-    /// <summary>Far longer than a client goes on repeating a request.</summary>
-    public static readonly TimeSpan Lifetime = TimeSpan.FromMinutes(1);
+    /// <summary>The most answers that one grain remembers: a thousand nodes with 64 callers each; some 6 MB when full.</summary>
+    public const int Capacity = 65_536;
 
     // Up to so many channels are found by walking the list; a limiter that one node uses pays for no dictionary.
     private const int MostInAList = 8;
@@ -26,21 +37,102 @@ internal sealed class AnswerLog<TAnswer>
 
     public int ChannelCount { get; private set; }
 
-    /// <summary>
-    /// True where the request needs no doing: it was done already, and <paramref name="answer"/> repeats what was said; or nobody awaits
-    /// it any more, and the answer is the default one. To be called first for each request.
-    /// </summary>
-    /// <exception cref="ArgumentException">The sequence is not within <see cref="RequestId.MaxOpen"/> of the oldest open one.</exception>
-    public bool TryRecall(in RequestId id, Instant now, out TAnswer answer)
+    /// <summary>Answers that are remembered, each channel counted as one at least.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>Does a request, or says again what came of it.</summary>
+    /// <param name="id">The request's.</param>
+    /// <param name="now">The grain's instant.</param>
+    /// <param name="machine">Handed to <paramref name="verb"/>.</param>
+    /// <param name="request">Handed to <paramref name="verb"/>.</param>
+    /// <param name="verb">What the machine does. Where it throws, nothing is remembered.</param>
+    public TAnswer Once<TMachine, TRequest>(in RequestId id, Instant now, TMachine machine, TRequest request, Func<TMachine, TRequest, Instant, TAnswer> verb)
+        where TMachine : IAnswers<TAnswer>
     {
-        answer = default;
+        switch (Find(id, now, out var earlier))
+        {
+            case RequestState.Void:
+                return default;
+            case RequestState.Done:
+                return machine.Repeat(earlier.Answer, earlier.At, now);
+        }
+
+        var answer = verb(machine, request, now);
+        Remember(id, answer, now);
+        return answer;
+    }
+
+    /// <summary>As <see cref="Once{TMachine, TRequest}(in RequestId, Instant, TMachine, TRequest, Func{TMachine, TRequest, Instant, TAnswer})"/>, for what is told and only acknowledged.</summary>
+    public Acknowledgement Once<TMachine, TRequest>(in RequestId id, Instant now, TMachine machine, TRequest request, Action<TMachine, TRequest, Instant> verb)
+    {
+        switch (Find(id, now, out _))
+        {
+            case RequestState.Void:
+                return default;
+            case RequestState.Done:
+                return Acknowledgement.Done;
+        }
+
+        verb(machine, request, now);
+        Remember(id, default, now);
+        return Acknowledgement.Done;
+    }
+
+    /// <summary>What is known of a request. To be asked first for each that arrives.</summary>
+    /// <exception cref="ArgumentException">The numbers contradict each other.</exception>
+    public RequestState Find(in RequestId id, Instant now, out (TAnswer Answer, Instant At) earlier)
+    {
+        earlier = default;
         ForgetSilent(now);
         if (id.IsAnonymous)
-            return false;
-        if (id.Sequence < id.OldestOpen || id.Sequence - id.OldestOpen >= RequestId.MaxOpen)
-            throw new ArgumentException($"Request {id.Sequence} is not within {RequestId.MaxOpen} of the oldest open one, {id.OldestOpen}.", nameof(id));
+            return RequestState.New;
+        if (id.Sequence < id.OldestOpen || id.OldestOpen < 1 || id.Slot < 0)
+            throw new ArgumentException($"No node numbers its requests so: {id}.", nameof(id));
 
-        var key = new ChannelKey(id.Node, id.Channel);
+        var channel = Hear(new ChannelKey(id.Node, id.Channel), now);
+        var before = channel.Answers;
+        var state = channel.Find(id, out earlier);
+        Count += channel.Answers - before;
+        return state;
+    }
+
+    /// <summary>Keeps the answer for as long as the request is open. To be called once per request that was done.</summary>
+    public void Remember(in RequestId id, in TAnswer answer, Instant now) => Put(id, new Entry(id.Sequence, now, answer, IsVoid: false));
+
+    /// <summary>Nobody awaits this one any more: it is not done, should it arrive after all.</summary>
+    public void Void(in RequestId id, Instant now)
+    {
+        Find(id, now, out _);
+        Put(id, new Entry(id.Sequence, now, default, IsVoid: true));
+    }
+
+    private void Put(in RequestId id, in Entry entry)
+    {
+        if (id.IsAnonymous || Find(new ChannelKey(id.Node, id.Channel)) is not { } channel)
+            return;
+        var before = channel.Answers;
+        channel.Put(id.Slot, entry);
+        Count += channel.Answers - before;
+        while (Count > Capacity && _longestSilent is { } silent)
+            Forget(silent);
+    }
+
+    private void ForgetSilent(Instant now)
+    {
+        while (_longestSilent is { } channel && now - channel.HeardAt >= CallTimeouts.AnswersKeptFor)
+            Forget(channel);
+    }
+
+    private void Forget(Channel channel)
+    {
+        Unlink(channel);
+        _byKey?.Remove(channel.Key);
+        Count -= channel.Answers;
+        ChannelCount--;
+    }
+
+    private Channel Hear(in ChannelKey key, Instant now)
+    {
         var channel = Find(key);
         if (channel is null)
         {
@@ -54,23 +146,7 @@ internal sealed class AnswerLog<TAnswer>
         }
 
         channel.HeardAt = now;
-        return channel.TryRecall(id, out answer);
-    }
-
-    /// <summary>Keeps the answer for as long as the request is open. To be called once per request that was done.</summary>
-    public void Remember(in RequestId id, TAnswer answer)
-    {
-        Find(new ChannelKey(id.Node, id.Channel))?.Remember(id.Sequence, answer);
-    }
-
-    private void ForgetSilent(Instant now)
-    {
-        while (_longestSilent is { } channel && now - channel.HeardAt >= Lifetime)
-        {
-            Unlink(channel);
-            _byKey?.Remove(channel.Key);
-            ChannelCount--;
-        }
+        return channel;
     }
 
     private Channel? Find(in ChannelKey key)
@@ -89,6 +165,7 @@ internal sealed class AnswerLog<TAnswer>
     {
         Append(channel);
         ChannelCount++;
+        Count += channel.Answers;
         if (_byKey is not null)
         {
             _byKey.Add(channel.Key, channel);
@@ -126,11 +203,15 @@ internal sealed class AnswerLog<TAnswer>
 
     private readonly record struct ChannelKey(Guid Node, int Channel);
 
+    private readonly record struct Entry(long Sequence, Instant At, TAnswer Answer, bool IsVoid);
+
     private sealed class Channel(ChannelKey key)
     {
-        // Indexed by sequence modulo length: no two open requests are further apart than the length. Most callers have one open.
-        private (long Sequence, TAnswer Answer)[] _answers = new (long, TAnswer)[1];
+        // Most callers have one request open: theirs is always in slot 0.
+        private Entry _first;
+        private Dictionary<int, Entry>? _others;
         private long _oldestOpen;
+        private int _heardSinceSweep;
 
         public ChannelKey Key { get; } = key;
 
@@ -140,39 +221,53 @@ internal sealed class AnswerLog<TAnswer>
 
         public Channel? Later { get; set; }
 
-        public bool TryRecall(in RequestId id, out TAnswer answer)
+        public int Answers => 1 + (_others?.Count ?? 0);
+
+        public RequestState Find(in RequestId id, out (TAnswer Answer, Instant At) earlier)
         {
-            answer = default;
+            earlier = default;
             _oldestOpen = Math.Max(_oldestOpen, id.OldestOpen);
-            if (id.Sequence < _oldestOpen)
-                return true;
-
-            Widen(id.Sequence - _oldestOpen + 1);
-            var (sequence, remembered) = _answers[id.Sequence & (_answers.Length - 1)];
-            if (sequence != id.Sequence)
-                return false;
-            answer = remembered;
-            return true;
+            if (_others is not null && ++_heardSinceSweep >= _others.Count)
+                Sweep(_others);
+            var inSlot = id.Slot == 0 ? _first : _others?.GetValueOrDefault(id.Slot) ?? default;
+            if (id.Sequence < _oldestOpen || id.Sequence < inSlot.Sequence)
+                return RequestState.Void;
+            if (id.Sequence > inSlot.Sequence)
+                return RequestState.New;
+            earlier = (inSlot.Answer, inSlot.At);
+            return inSlot.IsVoid ? RequestState.Void : RequestState.Done;
         }
 
-        public void Remember(long sequence, TAnswer answer)
+        // An older request in the slot is one that is only being cancelled: the newer one's answer stays.
+        public void Put(int slot, in Entry entry)
         {
-            if (sequence >= _oldestOpen)
-                _answers[sequence & (_answers.Length - 1)] = (sequence, answer);
-        }
-
-        private void Widen(long open)
-        {
-            if (open <= _answers.Length)
-                return;
-            var wider = new (long Sequence, TAnswer Answer)[BitOperations.RoundUpToPowerOf2((uint)open)];
-            foreach (var entry in _answers)
+            if (slot == 0)
             {
-                if (entry.Sequence >= _oldestOpen)
-                    wider[entry.Sequence & (wider.Length - 1)] = entry;
+                if (entry.Sequence >= _first.Sequence)
+                    _first = entry;
+                return;
             }
 
-            _answers = wider;
+            _others ??= [];
+            ref var inSlot = ref System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(_others, slot, out _);
+            if (entry.Sequence >= inSlot.Sequence)
+                inSlot = entry;
+        }
+
+        // What is below the oldest open request is void without being remembered. As often as there are answers, so that a request costs no more for it.
+        private void Sweep(Dictionary<int, Entry> others)
+        {
+            _heardSinceSweep = 0;
+            foreach (var (slot, entry) in others)
+            {
+                if (entry.Sequence < _oldestOpen)
+                    others.Remove(slot);
+            }
+
+            if (others.Count == 0)
+                _others = null;
+            else if (others.EnsureCapacity(0) > 4 * others.Count)
+                others.TrimExcess();
         }
     }
 }

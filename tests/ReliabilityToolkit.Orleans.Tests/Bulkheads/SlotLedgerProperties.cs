@@ -17,7 +17,7 @@ public sealed class SlotLedgerProperties
         {
             var node = new Asker(1);
             var policy = new BulkheadPolicy { Capacity = capacity, QueueLimit = queueLimit, Lease = TimeSpan.FromTicks(Lease) };
-            var ledger = new SlotLedger(policy, epoch: 0);
+            var ledger = new SlotDesk(policy, epoch: 0);
             var model = new Model(capacity, queueLimit);
             var requests = new List<SlotRequest>();
             var now = 0L;

@@ -28,9 +28,9 @@ public sealed class SlotLedgerTests
         Acquire(ledger, At(0), first).Should().BeNull();
         Acquire(ledger, At(0), second).Should().BeNull();
 
-        ledger.Release(new SlotRelease(holder), At(1));
+        ledger.Release(new SlotRelease(holder), At(0.1));
         Answers(ledger).Should().ContainSingle().Which.Should().Be((first.Key, SlotVerdict.Granted));
-        ledger.Release(new SlotRelease(first), At(1));
+        ledger.Release(new SlotRelease(first), At(0.1));
         Answers(ledger).Should().ContainSingle().Which.Should().Be((second.Key, SlotVerdict.Granted));
     }
 
@@ -55,7 +55,7 @@ public sealed class SlotLedgerTests
         var ledger = NewLedger(capacity: 1, lease: 15);
         var crashed = Acquire(ledger, At(0))!.Value;
         var waiter = _node.Next();
-        Acquire(ledger, At(12), waiter);
+        Acquire(ledger, At(14.8), waiter);
         ledger.NextDueAt.Should().BeLessThanOrEqualTo(At(15));
         ledger.Advance(At(14.9));
         Answers(ledger).Should().NotContain(answer => answer.Verdict == SlotVerdict.Granted);
@@ -85,15 +85,15 @@ public sealed class SlotLedgerTests
         var permit = Acquire(ledger, At(0), holder)!.Value.Permit;
         var (first, second) = (_node.Next(), _node.Next());
         Acquire(ledger, At(0), first);
-        Acquire(ledger, At(1), second);
+        Acquire(ledger, At(0.3), second);
 
-        ledger.Renew(permit, At(4), out _);
-        ledger.Advance(At(5.3));
+        ledger.Renew(permit, At(0.4), out _);
+        ledger.Advance(At(0.51));
         Answers(ledger).Should().Equal((first.Key, SlotVerdict.StillWaiting));
-        Acquire(ledger, At(5.4), first).Should().BeNull();
-        ledger.Describe(At(5.4)).Waiting.Should().Be(2);
+        Acquire(ledger, At(0.52), first).Should().BeNull();
+        ledger.Describe(At(0.52)).Waiting.Should().Be(2);
 
-        ledger.Release(new SlotRelease(holder), At(5.5));
+        ledger.Release(new SlotRelease(holder), At(0.55));
         Answers(ledger).Should().Equal((first.Key, SlotVerdict.Granted));
     }
 
@@ -113,6 +113,7 @@ public sealed class SlotLedgerTests
         }
 
         ledger.Describe(At(21)).Waiting.Should().Be(1);
+        Acquire(ledger, At(21), next);
         Answers(ledger);
         ledger.Release(new SlotRelease(holder), At(21));
         Answers(ledger).Should().Equal((next.Key, SlotVerdict.Granted));
@@ -126,7 +127,7 @@ public sealed class SlotLedgerTests
         Acquire(ledger, At(0), holder);
         var waiter = _node.Next();
         Acquire(ledger, At(0), waiter);
-        ledger.Advance(At(5.3));
+        ledger.Advance(At(0.53));
         Answers(ledger);
         ledger.Release(new SlotRelease(holder), At(6));
 
@@ -165,7 +166,7 @@ public sealed class SlotLedgerTests
         var (large, small) = (_node.Next(), _node.Next());
         Acquire(ledger, At(0), large, slots: 2);
         Acquire(ledger, At(0), small);
-        ledger.Release(new SlotRelease(large), At(1));
+        ledger.Release(new SlotRelease(large), At(0.1));
         Answers(ledger).Should().Equal((large.Key, SlotVerdict.Refused), (small.Key, SlotVerdict.Granted));
     }
 
@@ -179,10 +180,10 @@ public sealed class SlotLedgerTests
         Acquire(ledger, At(0), waiter);
 
         var close = _node.Next();
-        ledger.Close(close, At(1));
+        ledger.Close(close, At(0.1));
         Answers(ledger).Should().Equal((waiter.Key, SlotVerdict.Closed));
-        Acquire(ledger, At(1))!.Value.Verdict.Should().Be(SlotVerdict.Closed);
-        Try(ledger, At(1)).Verdict.Should().Be(SlotVerdict.Closed);
+        Acquire(ledger, At(0.1))!.Value.Verdict.Should().Be(SlotVerdict.Closed);
+        Try(ledger, At(0.1)).Verdict.Should().Be(SlotVerdict.Closed);
         ledger.Renew(permit, At(2), out _).Should().BeTrue();
         ledger.Describe(At(2)).Should().Be(new BulkheadStatus(1, 0, 1, 0, true));
         ledger.MemorableUntil.Should().Be(Instant.Never);
@@ -210,7 +211,7 @@ public sealed class SlotLedgerTests
         var (first, second) = (_node.Next(), _node.Next());
         Acquire(ledger, At(0), first);
         Acquire(ledger, At(0), second);
-        ledger.ChangeTo(new BulkheadPolicy { Capacity = 2 }, At(1));
+        ledger.ChangeTo(new BulkheadPolicy { Capacity = 2 }, At(0.1));
         Answers(ledger).Should().Equal((first.Key, SlotVerdict.Granted));
     }
 
@@ -223,14 +224,14 @@ public sealed class SlotLedgerTests
             Acquire(ledger, At(0), holder);
         var tooLarge = _node.Next();
         Acquire(ledger, At(0), tooLarge, slots: 3);
-        ledger.ChangeTo(new BulkheadPolicy { Capacity = 2 }, At(1));
+        ledger.ChangeTo(new BulkheadPolicy { Capacity = 2 }, At(0.1));
 
-        ledger.Describe(At(1)).Should().Be(new BulkheadStatus(2, 0, 3, 0, false));
+        ledger.Describe(At(0.1)).Should().Be(new BulkheadStatus(2, 0, 3, 0, false));
         Answers(ledger).Should().Equal((tooLarge.Key, SlotVerdict.Refused));
-        ledger.Release(new SlotRelease(holders[0]), At(1));
-        Try(ledger, At(1)).Verdict.Should().Be(SlotVerdict.Refused);
-        ledger.Release(new SlotRelease(holders[1]), At(1));
-        Try(ledger, At(1)).Verdict.Should().Be(SlotVerdict.Granted);
+        ledger.Release(new SlotRelease(holders[0]), At(0.1));
+        Try(ledger, At(0.1)).Verdict.Should().Be(SlotVerdict.Refused);
+        ledger.Release(new SlotRelease(holders[1]), At(0.1));
+        Try(ledger, At(0.1)).Verdict.Should().Be(SlotVerdict.Granted);
     }
 
     [Theory]
@@ -250,11 +251,11 @@ public sealed class SlotLedgerTests
     {
         var ledger = NewLedger(capacity: 1, lease: 15);
         Acquire(ledger, At(0));
-        var anonymous = new RequestId(Guid.Empty, 0, 1, 0);
+        var anonymous = new RequestId(Guid.Empty, 0, 1, 0, 0);
         Acquire(ledger, At(0), anonymous);
-        ledger.Advance(At(4.7));
+        ledger.Advance(At(0.47));
         Answers(ledger).Should().BeEmpty();
-        ledger.Advance(At(5));
+        ledger.Advance(At(0.5));
         Answers(ledger).Should().Equal((anonymous.Key, SlotVerdict.Refused));
     }
 
@@ -264,14 +265,14 @@ public sealed class SlotLedgerTests
     [InlineData(600)]
     public void Ledger_HeldCall_IsAnsweredWithinTheHoldThatWasAskedFor(double lease)
     {
-        // A lease of ten minutes was swept every ten seconds: no held call was answered in its five, and every waiter gave up.
+        // A lease of ten minutes was swept every ten seconds: no held call was answered in time, and every waiter gave up.
         var ledger = NewLedger(capacity: 1, lease);
         var holder = Acquire(ledger, At(0))!.Value.Permit;
         var waiter = _node.Next();
         Acquire(ledger, At(0.01), waiter);
         while (!Answers(ledger).Contains((waiter.Key, SlotVerdict.StillWaiting)))
         {
-            ledger.NextDueAt.Should().BeLessThanOrEqualTo(At(5.01));
+            ledger.NextDueAt.Should().BeLessThanOrEqualTo(At(0.51));
             ledger.Renew(holder, ledger.NextDueAt, out _);
             ledger.Advance(ledger.NextDueAt);
         }
@@ -300,15 +301,15 @@ public sealed class SlotLedgerTests
         Acquire(ledger, At(0), id, slots: 8)!.Value.Permit.Should().Be(permit);
     }
 
-    private static SlotLedger NewLedger(int capacity, double lease = 15, int queueLimit = 1000) =>
+    private static SlotDesk NewLedger(int capacity, double lease = 15, int queueLimit = 1000) =>
         new(new BulkheadPolicy { Capacity = capacity, Lease = Seconds(lease), QueueLimit = queueLimit }, epoch: 0);
 
-    private SlotGrant? Acquire(SlotLedger ledger, Instant now, RequestId? id = null, int slots = 1) =>
+    private SlotGrant? Acquire(SlotDesk ledger, Instant now, RequestId? id = null, int slots = 1) =>
         ledger.Acquire(new SlotRequest(id ?? _node.Next(), slots, true, Seconds(5)), now);
 
-    private SlotGrant Try(SlotLedger ledger, Instant now) => ledger.Acquire(new SlotRequest(_node.Next(), 1, false, default), now)!.Value;
+    private SlotGrant Try(SlotDesk ledger, Instant now) => ledger.Acquire(new SlotRequest(_node.Next(), 1, false, default), now)!.Value;
 
-    private static List<(RequestKey Request, SlotVerdict Verdict)> Answers(SlotLedger ledger)
+    private static List<(RequestKey Request, SlotVerdict Verdict)> Answers(SlotDesk ledger)
     {
         var answers = new List<(RequestKey, SlotVerdict)>();
         while (ledger.TryTakeAnswer(out var request, out var grant))

@@ -16,7 +16,7 @@ public sealed class CircuitProperties
         (shape, steps) =>
         {
             var node = new Asker(1);
-            var circuit = new Circuit(new CircuitBreakerPolicy
+            var circuit = new CircuitDesk(new CircuitBreakerPolicy
             {
                 FailureThreshold = shape.Threshold,
                 CoolDown = TimeSpan.FromMilliseconds(shape.CoolDown),

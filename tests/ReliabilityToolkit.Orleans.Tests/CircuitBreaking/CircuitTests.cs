@@ -203,7 +203,7 @@ public sealed class CircuitTests
         circuit.Describe(At(2)).RetryAfter.Should().Be(Seconds(2));
     }
 
-    private static Circuit NewCircuit(int threshold = 5, int halfOpenMaxCalls = 1, double trialLease = 30) => new(new CircuitBreakerPolicy
+    private static CircuitDesk NewCircuit(int threshold = 5, int halfOpenMaxCalls = 1, double trialLease = 30) => new(new CircuitBreakerPolicy
     {
         FailureThreshold = threshold,
         HalfOpenMaxCalls = halfOpenMaxCalls,
@@ -212,21 +212,21 @@ public sealed class CircuitTests
     }, epoch: 1);
 
     // Open since 0 s, until 10 s.
-    private Circuit Opened(int halfOpenMaxCalls, double trialLease = 30, int threshold = 5)
+    private CircuitDesk Opened(int halfOpenMaxCalls, double trialLease = 30, int threshold = 5)
     {
         var circuit = NewCircuit(threshold, halfOpenMaxCalls, trialLease);
         Trip(circuit, At(0));
         return circuit;
     }
 
-    private CircuitPass Enter(Circuit circuit, Instant now) => circuit.Enter(_node.Next(), now);
+    private CircuitPass Enter(CircuitDesk circuit, Instant now) => circuit.Enter(_node.Next(), now);
 
-    private void Report(Circuit circuit, CircuitPass pass, CircuitOutcome outcome, Instant now) =>
+    private void Report(CircuitDesk circuit, CircuitPass pass, CircuitOutcome outcome, Instant now) =>
         circuit.Report(new CircuitReport(_node.Next(), pass.Generation, pass.Trial, outcome), now);
 
-    private void Trip(Circuit circuit, Instant now) => circuit.Trip(_node.Next(), now);
+    private void Trip(CircuitDesk circuit, Instant now) => circuit.Trip(_node.Next(), now);
 
-    private void Call(Circuit circuit, CircuitOutcome outcome, Instant now)
+    private void Call(CircuitDesk circuit, CircuitOutcome outcome, Instant now)
     {
         var pass = Enter(circuit, now);
         pass.IsAdmitted.Should().BeTrue();

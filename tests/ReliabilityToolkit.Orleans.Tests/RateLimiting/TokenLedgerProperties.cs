@@ -20,7 +20,7 @@ public sealed class TokenLedgerProperties
             (policy, steps) =>
             {
                 var node = new Asker(1);
-                var ledger = new TokenLedger(policy, default);
+                var ledger = new TokenDesk(policy, default);
                 var admissions = new List<(Instant At, int Tokens)>();
                 var now = default(Instant);
                 foreach (var step in steps)
@@ -37,13 +37,13 @@ public sealed class TokenLedgerProperties
                     var ready = new Instant(earliest.Ticks + wait);
                     var waiting = admissions.Count(admission => admission.At > now);
                     if (ready <= now)
-                        grant.Should().Be(new TokenGrant(true, default, default, default));
+                        grant.Should().Be(new TokenGrant(true, default, default, default, policy.Burst));
                     else if (!mayWait)
-                        grant.Should().Be(new TokenGrant(false, default, ready - now, RefusalReason.RateLimited));
+                        grant.Should().Be(new TokenGrant(false, default, ready - now, RefusalReason.RateLimited, policy.Burst));
                     else if (waiting >= policy.QueueLimit)
-                        grant.Should().Be(new TokenGrant(false, default, ready - now, RefusalReason.QueueFull));
+                        grant.Should().Be(new TokenGrant(false, default, ready - now, RefusalReason.QueueFull, policy.Burst));
                     else
-                        grant.Should().Be(new TokenGrant(true, ready - now, default, default));
+                        grant.Should().Be(new TokenGrant(true, ready - now, default, default, policy.Burst));
                     if (grant.IsGranted)
                         admissions.Add((ready, tokens));
                     ledger.Describe(now).Waiting.Should().Be(admissions.Count(admission => admission.At > now));
@@ -57,7 +57,7 @@ public sealed class TokenLedgerProperties
             (policy, steps) =>
             {
                 var node = new Asker(1);
-                var ledger = new TokenLedger(policy, default);
+                var ledger = new TokenDesk(policy, default);
                 var admissions = new Dictionary<RequestId, (Instant At, int Tokens)>();
                 var asked = new List<TokenRequest>();
                 var hasGaps = false;
@@ -108,7 +108,7 @@ public sealed class TokenLedgerProperties
                 void Pass(TimeSpan pause)
                 {
                     now += pause;
-                    if (pause >= AnswerLog<TokenGrant>.Lifetime)
+                    if (pause >= CallTimeouts.AnswersKeptFor)
                         asked.Clear(); // by then no client repeats anything, and the ledger has forgotten
                 }
             },

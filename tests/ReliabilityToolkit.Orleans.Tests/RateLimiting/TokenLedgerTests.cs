@@ -213,8 +213,8 @@ public sealed class TokenLedgerTests
         Try(ledger, 3, At(0));
         Wait(ledger, 2, At(0)).ReadyAfter.Should().Be(Seconds(2));
         var reset = _node.Next();
-        ledger.Reset(reset, At(1)).IsGranted.Should().BeTrue();
-        ledger.Reset(reset, At(1)).IsGranted.Should().BeTrue();
+        ledger.Reset(reset, At(1)).IsDone.Should().BeTrue();
+        ledger.Reset(reset, At(1)).IsDone.Should().BeTrue();
 
         Try(ledger, 2, At(1)).IsGranted.Should().BeTrue("with what accrues until 2 s, the waiter's two will be there");
         Try(ledger, 1, At(1)).RetryAfter.Should().Be(Seconds(2));
@@ -252,7 +252,7 @@ public sealed class TokenLedgerTests
         })
         {
             policy.Validate().Should().BeEmpty();
-            var ledger = new TokenLedger(policy, At(0));
+            var ledger = new TokenDesk(policy, At(0));
             Try(ledger, policy.Burst, At(0)).IsGranted.Should().BeTrue();
             var (last, waiting) = (TimeSpan.Zero, 0);
             for (var i = 0; i < policy.QueueLimit; i++)
@@ -273,10 +273,10 @@ public sealed class TokenLedgerTests
         }
     }
 
-    private static TokenLedger NewLedger(int perSecond, int burst, int queueLimit = 1000) =>
+    private static TokenDesk NewLedger(int perSecond, int burst, int queueLimit = 1000) =>
         new(new RateLimiterPolicy { TokensPerPeriod = perSecond, Period = TimeSpan.FromSeconds(1), Burst = burst, QueueLimit = queueLimit }, At(0));
 
-    private TokenGrant Try(TokenLedger ledger, int tokens, Instant now) => ledger.Acquire(new TokenRequest(_node.Next(), tokens, false), now);
+    private TokenGrant Try(TokenDesk ledger, int tokens, Instant now) => ledger.Acquire(new TokenRequest(_node.Next(), tokens, false), now);
 
-    private TokenGrant Wait(TokenLedger ledger, int tokens, Instant now) => ledger.Acquire(new TokenRequest(_node.Next(), tokens, true), now);
+    private TokenGrant Wait(TokenDesk ledger, int tokens, Instant now) => ledger.Acquire(new TokenRequest(_node.Next(), tokens, true), now);
 }

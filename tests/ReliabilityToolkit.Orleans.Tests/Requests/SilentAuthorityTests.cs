@@ -12,13 +12,13 @@ public sealed class SilentAuthorityTests
     public SilentAuthorityTests()
     {
         _clock = new NodeClock(_time);
-        _caller = new AuthorityCaller(_clock, new Random(1), TimeSpan.FromSeconds(1));
+        _caller = new AuthorityCaller(_clock, new Chance(new Random(1)), TimeSpan.FromSeconds(1), Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
     }
 
     [Fact]
     public async Task Limiter_SilentAuthority_RefusesWithTheReason()
     {
-        var limiter = new ClusterRateLimiter("api", new Silence(), _caller, NewChannel(), _clock);
+        var limiter = NewLimiter(new Silence());
         foreach (var ask in new Func<Task<System.Threading.RateLimiting.RateLimitLease>>[] { () => limiter.TryAcquireAsync().AsTask(), () => limiter.AcquireAsync().AsTask() })
         {
             var startedAt = _time.GetUtcNow();
@@ -36,7 +36,7 @@ public sealed class SilentAuthorityTests
     [Fact]
     public async Task Breaker_SilentAuthority_ThrowsWithoutInvokingTheOperation()
     {
-        var breaker = new ClusterCircuitBreaker("payments", new Silence(), _caller, NewChannel(), null);
+        var breaker = NewBreaker(new Silence());
         var isInvoked = false;
         await breaker.Awaiting(it => _time.FinishAsync(() => it.CallAsync(_ => ValueTask.FromResult(isInvoked = true)).AsTask(), TimeSpan.FromMilliseconds(10))).Should().ThrowAsync<AuthorityUnavailableException>();
         isInvoked.Should().BeFalse();
@@ -46,7 +46,7 @@ public sealed class SilentAuthorityTests
     public async Task Breaker_AuthorityThatFallsSilentDuringTheCall_LosesTheReportAndNotTheResult()
     {
         var authority = new Silence { AnswersEnter = true };
-        var breaker = new ClusterCircuitBreaker("payments", authority, _caller, NewChannel(), null);
+        var breaker = NewBreaker(authority);
         var result = 0;
         await _time.FinishAsync(async () => result = await breaker.CallAsync(_ => ValueTask.FromResult(42)), TimeSpan.FromMilliseconds(10));
         result.Should().Be(42);
@@ -55,7 +55,7 @@ public sealed class SilentAuthorityTests
     [Fact]
     public async Task Bulkhead_SilentAuthority_RefusesWithTheReason()
     {
-        var bulkhead = new ClusterBulkhead("database", new Silence(), _caller, NewChannel(), _clock);
+        var bulkhead = NewBulkhead(new Silence());
         BulkheadPermit? permit = null;
         await _time.FinishAsync(async () => permit = await bulkhead.TryAcquireAsync(), TimeSpan.FromMilliseconds(10));
         permit!.TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
@@ -69,15 +69,15 @@ public sealed class SilentAuthorityTests
     {
         // So the authority answers a request that lags too far behind to be done: a kill switch must not return as if it had been thrown.
         var authority = new Silence { AnswersCommands = true };
-        await new ClusterCircuitBreaker("payments", authority, _caller, NewChannel(), null).Awaiting(it => it.TripAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
-        await new ClusterBulkhead("database", authority, _caller, NewChannel(), _clock).Awaiting(it => it.CloseAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
-        await new ClusterRateLimiter("api", authority, _caller, NewChannel(), _clock).Awaiting(it => it.ResetAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
+        await NewBreaker(authority).Awaiting(it => it.TripAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
+        await NewBulkhead(authority).Awaiting(it => it.CloseAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
+        await NewLimiter(authority).Awaiting(it => it.ResetAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
     }
 
     [Fact]
     public async Task Permit_OfAnAuthorityThatFellSilent_IsLostBeforeTheLeaseEnds()
     {
-        var bulkhead = new ClusterBulkhead("database", new Silence { AnswersAcquire = true }, _caller, NewChannel(), _clock);
+        var bulkhead = NewBulkhead(new Silence { AnswersAcquire = true });
         var permit = await bulkhead.AcquireAsync();
         _time.Advance(TimeSpan.FromSeconds(14.84));
         permit.Lost.IsCancellationRequested.Should().BeFalse();
@@ -91,11 +91,17 @@ public sealed class SilentAuthorityTests
     public async Task Permit_AnsweredAfterItsLease_IsNotHandedOut()
     {
         var authority = new Silence { AnswersAcquire = true, Delay = () => _time.Advance(TimeSpan.FromSeconds(15)) };
-        var permit = await new ClusterBulkhead("database", authority, _caller, NewChannel(), _clock).AcquireAsync();
+        var permit = await NewBulkhead(authority).AcquireAsync();
         permit.IsAcquired.Should().BeFalse();
     }
 
-    private static RequestChannel NewChannel() => new(Guid.NewGuid(), 1);
+    private ClusterRateLimiter NewLimiter(Silence authority) => new RateLimiterNode(Talk<IRateLimiterProtocol>(authority)).Limiter;
+
+    private ClusterCircuitBreaker NewBreaker(Silence authority) => new CircuitBreakerNode(Talk<ICircuitBreakerProtocol>(authority), null).Breaker;
+
+    private ClusterBulkhead NewBulkhead(Silence authority) => new BulkheadNode(Talk<IBulkheadProtocol>(authority)).Bulkhead;
+
+    private Conversation<TAuthority> Talk<TAuthority>(TAuthority authority) => new("api", authority, _caller, new RequestChannel(Guid.NewGuid(), 1));
 
     private sealed class Silence : IRateLimiterProtocol, ICircuitBreakerProtocol, IBulkheadProtocol
     {
@@ -109,18 +115,18 @@ public sealed class SilentAuthorityTests
 
         public ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken) => Never<TokenGrant>(cancellationToken);
 
-        public ValueTask<TokenGrant> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => Never<TokenGrant>(cancellationToken);
+        public ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => Never<Acknowledgement>(cancellationToken);
 
-        public ValueTask<TokenGrant> ResetAsync(RequestId id, CancellationToken cancellationToken) => AnswersCommands ? default : Never<TokenGrant>(cancellationToken);
+        public ValueTask<Acknowledgement> ResetAsync(RequestId id, CancellationToken cancellationToken) => AnswersCommands ? default : Never<Acknowledgement>(cancellationToken);
 
         ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<RateLimiterStatus>(cancellationToken);
 
         public ValueTask<CircuitPass> EnterAsync(RequestId id, CancellationToken cancellationToken) =>
             AnswersEnter ? new(new CircuitPass(true, 1, 0, null, CircuitState.Closed)) : Never<CircuitPass>(cancellationToken);
 
-        public ValueTask<CircuitPass> ReportAsync(CircuitReport report, CancellationToken cancellationToken) => Never<CircuitPass>(cancellationToken);
+        public ValueTask<Acknowledgement> ReportAsync(CircuitReport report, CancellationToken cancellationToken) => Never<Acknowledgement>(cancellationToken);
 
-        public ValueTask<CircuitPass> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => AnswersCommands ? default : Never<CircuitPass>(cancellationToken);
+        public ValueTask<Acknowledgement> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => AnswersCommands ? default : Never<Acknowledgement>(cancellationToken);
 
         ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<CircuitBreakerStatus>(cancellationToken);
 
@@ -130,11 +136,11 @@ public sealed class SilentAuthorityTests
             return AnswersAcquire ? new(new SlotGrant(SlotVerdict.Granted, 1, TimeSpan.FromSeconds(15), default)) : Never<SlotGrant>(cancellationToken);
         }
 
-        public ValueTask<SlotGrant> ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => Never<SlotGrant>(cancellationToken);
+        public ValueTask<Acknowledgement> ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => Never<Acknowledgement>(cancellationToken);
 
         public ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken) => Never<SlotRenewal>(cancellationToken);
 
-        public ValueTask<SlotGrant> CommandAsync(SlotOrder order, CancellationToken cancellationToken) => AnswersCommands ? default : Never<SlotGrant>(cancellationToken);
+        public ValueTask<Acknowledgement> CommandAsync(SlotOrder order, CancellationToken cancellationToken) => AnswersCommands ? default : Never<Acknowledgement>(cancellationToken);
 
         ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<BulkheadStatus>(cancellationToken);
 

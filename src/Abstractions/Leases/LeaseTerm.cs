@@ -1,0 +1,29 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// When what is lent ends, and when it is renewed: the same at both ends. The holder counts from before it asked and lets go 1 % early, the lender counts
+/// from when it answered and takes back no sooner: so the holder has let go before anybody else is given it, if the clocks of two nodes run at speeds within
+/// 1 % of each other.
+/// </summary>
+internal static class LeaseTerm
+{
+    private const int DriftPercent = 1;
+
+    // Two renewals may be lost.
+    private const int RenewalsPerTerm = 3;
+
+    /// <summary>Until when the holder may use it.</summary>
+    /// <param name="askedAt">Before the request was sent, on the holder's clock.</param>
+    /// <param name="term">What the lender said.</param>
+    public static Instant HeldUntil(Instant askedAt, TimeSpan term) => askedAt + (term - (term / 100 * DriftPercent));
+
+    /// <summary>When the holder asks for the next term.</summary>
+    /// <param name="askedAt">Before the request was sent, on the holder's clock.</param>
+    /// <param name="term">What the lender said.</param>
+    public static Instant RenewAt(Instant askedAt, TimeSpan term) => askedAt + (term / RenewalsPerTerm);
+
+    /// <summary>From when the lender may lend it to somebody else.</summary>
+    /// <param name="answeredAt">When it answered, on the lender's clock.</param>
+    /// <param name="term">What it said.</param>
+    public static Instant LentUntil(Instant answeredAt, TimeSpan term) => answeredAt + term;
+}

@@ -1,0 +1,20 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>One kind of numbered request: how it is sent, and what is to be done when nobody waits for its answer any more. Made once per kind.</summary>
+internal sealed class Question<TAuthority, TMessage, TAnswer>
+{
+    /// <summary>Makes the grain call; invoked afresh for each attempt.</summary>
+    public required Func<TAuthority, RequestId, TMessage, CancellationToken, ValueTask<TAnswer>> Send { get; init; }
+
+    /// <summary>Whether the answer says that it is not decided yet: the same is then asked again, under the same number.</summary>
+    public Func<TAnswer, bool> IsUndecided { get; init; } = static _ => false;
+
+    /// <summary>The caller has gone, or no answer came: gives back what the request may have got, now or when it arrives after all. Absent: nothing to give back.</summary>
+    public Func<Conversation<TAuthority>, RequestId, ValueTask>? TakeBack { get; init; }
+}
+
+/// <summary>An answer, and from when to count what it lends.</summary>
+/// <param name="Answer">What the authority said.</param>
+/// <param name="Id">The number under which it was asked.</param>
+/// <param name="AskedAt">Before the request was sent that it answers.</param>
+internal readonly record struct Reply<TAnswer>(TAnswer Answer, RequestId Id, Instant AskedAt);
