@@ -11,7 +11,9 @@ public interface IReliabilityToolkit
 {
     /// <summary>The limiter of a policy, or of one key under it.</summary>
     /// <param name="policy">1 to 64 of A-Z a-z 0-9 . _ -</param>
-    /// <param name="key">A tenant, a user, an endpoint: 1 to 256 characters, none of them a control character. Absent: the policy has one limiter for all.</param>
+    /// <param name="key">
+    /// A tenant, a user, an endpoint: 1 to 256 characters of well-formed UTF-16, no control characters. Absent: the policy has one limiter for all.
+    /// </param>
     /// <exception cref="ArgumentException">A name is not legal.</exception>
     ClusterRateLimiter GetRateLimiter(string policy, string? key = null);
 

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text;
 
 namespace ReliabilityToolkit.Orleans;
 
@@ -19,7 +20,7 @@ internal readonly record struct ResourceName(string Policy, string? Key)
         if (!IsPolicy(policy))
             throw new ArgumentException($"A policy name is 1 to {MaxPolicyLength} characters of A-Z a-z 0-9 . _ -; got {Shown(policy)}.", nameof(policy));
         if (key is not null && !IsKey(key))
-            throw new ArgumentException($"A key is 1 to {MaxKeyLength} characters, none of them a control character; got {Shown(key)}.", nameof(key));
+            throw new ArgumentException($"A key is 1 to {MaxKeyLength} characters of well-formed UTF-16, no control characters; got {Shown(key)}.", nameof(key));
         return new ResourceName(policy, key);
     }
 
@@ -36,12 +37,25 @@ internal readonly record struct ResourceName(string Policy, string? Key)
 
     public override string ToString() => Key is null ? Policy : $"{Policy}/{Key}";
 
-    private static bool IsKey(string key) => key.Length is >= 1 and <= MaxKeyLength && !key.Any(char.IsControl);
+    private static bool IsKey(string key) => key.Length is >= 1 and <= MaxKeyLength && !key.Any(char.IsControl) && IsWellFormed(key);
+
+    // A lone surrogate becomes U+FFFD on its way to the grain: two keys that differ only in one would share a limit.
+    private static bool IsWellFormed(ReadOnlySpan<char> text)
+    {
+        while (!text.IsEmpty)
+        {
+            if (Rune.DecodeFromUtf16(text, out _, out var length) != OperationStatus.Done)
+                return false;
+            text = text[length..];
+        }
+
+        return true;
+    }
 
     // A name that is refused may be long or hold line breaks: it is shown cut and with those replaced, fit for a log.
     private static string Shown(string name)
     {
         var cut = name.Length <= MaxPolicyLength ? name : name[..MaxPolicyLength] + "…";
-        return $"\"{string.Concat(cut.Select(c => char.IsControl(c) ? '\uFFFD' : c))}\" ({name.Length} characters)";
+        return $"\"{string.Concat(cut.Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '\uFFFD' : c))}\" ({name.Length} characters)";
     }
 }

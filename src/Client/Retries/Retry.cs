@@ -7,7 +7,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <remarks>
 /// The operation is invoked afresh for each attempt. The last error reaches the caller unchanged. Cancellation ends a wait at once and is never retried.
 /// Where the error is a <see cref="ReliabilityException"/> that knows a RetryAfter, that is waited for first and the jittered delay comes on top, so
-/// that all who were turned away with the same RetryAfter do not come back in the same instant.
+/// that all who were turned away with the same RetryAfter do not come back in the same instant. A <see cref="RetryOptions.RetryIf"/> that throws says no.
 /// </remarks>
 public sealed class Retry
 {
@@ -65,7 +65,7 @@ public sealed class Retry
     {
         ArgumentNullException.ThrowIfNull(operation);
         var run = RunAsync(static (call, token) => WithoutResult(call.operation(call.state, token)), (operation, state), cancellationToken);
-        return run.IsCompletedSuccessfully ? default : new ValueTask(run.AsTask());
+        return Consumed(run);
     }
 
     /// <inheritdoc cref="RunAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
@@ -110,7 +110,7 @@ public sealed class Retry
             }
             catch (Exception e)
             {
-                if (attempts >= _maxAttempts || cancellationToken.IsCancellationRequested || _retryIf?.Invoke(e) == false)
+                if (attempts >= _maxAttempts || cancellationToken.IsCancellationRequested || !MayRetry(e))
                     throw;
                 delay = DelayAfter(attempts, e);
             }
@@ -120,20 +120,45 @@ public sealed class Retry
         }
     }
 
+    // A predicate that throws cannot tell, and must not hide the operation's own error.
+    private bool MayRetry(Exception error)
+    {
+        try
+        {
+            return _retryIf?.Invoke(error) ?? true;
+        }
+        catch (Exception)
+        {
+            return false;
+        }
+    }
+
     private TimeSpan DelayAfter(int failedAttempts, Exception e)
     {
         var jittered = Backoff.Delay(_baseDelay, _maxDelay, failedAttempts, _random.NextDouble());
         return e is ReliabilityException { RetryAfter: { } floor } && floor > TimeSpan.Zero && floor < TimeSpan.MaxValue - jittered ? floor + jittered : jittered;
     }
 
+    // A ValueTask may stand on a source that is used again once its result has been taken: it must be taken, exactly once, also where nobody wants it.
     private static ValueTask<bool> WithoutResult(ValueTask operation)
     {
-        return operation.IsCompletedSuccessfully ? default : Awaited(operation);
+        if (!operation.IsCompletedSuccessfully)
+            return Awaited(operation);
+        operation.GetAwaiter().GetResult();
+        return default;
 
         static async ValueTask<bool> Awaited(ValueTask operation)
         {
             await operation.ConfigureAwait(false);
             return true;
         }
+    }
+
+    private static ValueTask Consumed(ValueTask<bool> run)
+    {
+        if (!run.IsCompletedSuccessfully)
+            return new ValueTask(run.AsTask());
+        _ = run.GetAwaiter().GetResult();
+        return default;
     }
 }

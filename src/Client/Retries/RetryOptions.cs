@@ -3,16 +3,24 @@ namespace ReliabilityToolkit.Orleans;
 /// <summary>How often and after what delays <see cref="Retry"/> tries again.</summary>
 public sealed class RetryOptions
 {
+    private static readonly TimeSpan LongestDelay = TimeSpan.FromDays(1);
+
     /// <summary>Attempts in all, the first included. Default 3; 1 (never again) to <see cref="int.MaxValue"/>.</summary>
     public int MaxAttempts { get; set; } = 3;
 
-    /// <summary>The longest delay after the first failure; it doubles with each further one. Default 100 ms; 0 to <see cref="MaxDelay"/>.</summary>
+    /// <summary>The longest delay after the first failure; it doubles with each further one, up to <see cref="MaxDelay"/>. Default 100 ms; 0 to 1 day.</summary>
     public TimeSpan BaseDelay { get; set; } = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>The longest delay of all. Default 5 s; <see cref="BaseDelay"/> to 1 day. A longer <see cref="ReliabilityException.RetryAfter"/> is honoured all the same.</summary>
+    /// <summary>
+    /// The longest delay of all, also where <see cref="BaseDelay"/> is longer. Default 5 s; 0 to 1 day. A longer
+    /// <see cref="ReliabilityException.RetryAfter"/> is honoured all the same.
+    /// </summary>
     public TimeSpan MaxDelay { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>Which errors are worth another attempt. Default: every error. The caller's own cancellation is never retried and never asked about.</summary>
+    /// <summary>
+    /// Which errors are worth another attempt; where it throws, that one is not. Default: every error. The caller's own cancellation is never retried and
+    /// never asked about.
+    /// </summary>
     public Func<Exception, bool>? RetryIf { get; set; }
 
     /// <summary>The clock of the delays. Default: the system's.</summary>
@@ -26,8 +34,8 @@ public sealed class RetryOptions
     {
         var faults = new PolicyFaults();
         faults.Unless(MaxAttempts >= 1, nameof(MaxAttempts), MaxAttempts, "1 and above");
-        faults.Unless(BaseDelay >= TimeSpan.Zero && BaseDelay <= MaxDelay, nameof(BaseDelay), BaseDelay, "0 to MaxDelay");
-        faults.Unless(MaxDelay >= TimeSpan.Zero && MaxDelay <= TimeSpan.FromDays(1), nameof(MaxDelay), MaxDelay, "0 to 1 day");
+        faults.Unless(BaseDelay >= TimeSpan.Zero && BaseDelay <= LongestDelay, nameof(BaseDelay), BaseDelay, "0 to 1 day");
+        faults.Unless(MaxDelay >= TimeSpan.Zero && MaxDelay <= LongestDelay, nameof(MaxDelay), MaxDelay, "0 to 1 day");
         faults.Unless(TimeProvider is not null, nameof(TimeProvider), "null", "a TimeProvider");
         faults.Unless(Random is not null, nameof(Random), "null", "a Random");
         return faults.All;

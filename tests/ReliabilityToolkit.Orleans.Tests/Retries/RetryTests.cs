@@ -1,3 +1,4 @@
+using System.Threading.Tasks.Sources;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ReliabilityToolkit.Orleans.Tests;
@@ -79,6 +80,91 @@ public sealed class RetryTests
             throw new CircuitOpenException("payments", TimeSpan.FromSeconds(30));
         }).AsTask())).Should().ThrowAsync<CircuitOpenException>();
         (starts[1] - starts[0]).Should().BeGreaterThanOrEqualTo(TimeSpan.FromSeconds(30)).And.BeLessThan(TimeSpan.FromSeconds(30.2));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(0.5)]
+    [InlineData(0.999)]
+    public async Task Retry_AfterARetryAfter_TheJitteredDelayComesOnTop(double chance)
+    {
+        // A thousand callers are told "in 30 s" in the same instant: they must not come back in one.
+        var starts = new List<DateTimeOffset>();
+        await NewRetry(options => (options.MaxAttempts, options.BaseDelay, options.Random) = (2, TimeSpan.FromSeconds(2), new FixedRandom(chance)))
+            .Awaiting(retry => Finish(() => retry.RunAsync(ValueTask (_) =>
+            {
+                starts.Add(_time.GetUtcNow());
+                throw new RateLimitedException(RefusalReason.RateLimited, TimeSpan.FromSeconds(30));
+            }).AsTask())).Should().ThrowAsync<RateLimitedException>();
+        (starts[1] - starts[0]).Should().BeCloseTo(TimeSpan.FromSeconds(30 + (2 * chance)), TimeSpan.FromMilliseconds(11));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-5)]
+    [InlineData(double.MaxValue)]
+    public async Task Retry_RetryAfterThatMakesNoSense_LeavesTheJitteredDelay(double seconds)
+    {
+        var retryAfter = seconds == double.MaxValue ? TimeSpan.MaxValue : TimeSpan.FromSeconds(seconds);
+        var starts = new List<DateTimeOffset>();
+        await NewRetry(options => (options.MaxAttempts, options.Random) = (2, new FixedRandom(0.5))).Awaiting(retry => Finish(() => retry.RunAsync(ValueTask (_) =>
+        {
+            starts.Add(_time.GetUtcNow());
+            throw new CircuitOpenException("payments", retryAfter);
+        }).AsTask())).Should().ThrowAsync<CircuitOpenException>();
+        (starts[1] - starts[0]).Should().BeCloseTo(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(11));
+    }
+
+    [Fact]
+    public async Task Retry_PredicateThatThrows_DoesNotHideTheOperationsError()
+    {
+        var attempts = 0;
+        var retry = NewRetry(options => options.RetryIf = _ => throw new InvalidOperationException("a bug in the predicate"));
+        (await retry.Awaiting(r => r.RunAsync(ValueTask (_) =>
+        {
+            attempts++;
+            throw new TimeoutException("downstream");
+        }).AsTask()).Should().ThrowAsync<TimeoutException>()).Which.Message.Should().Be("downstream");
+        attempts.Should().Be(1);
+    }
+
+    [Fact]
+    public async Task Retry_BaseDelayAboveMaxDelay_IsCapped()
+    {
+        var starts = new List<DateTimeOffset>();
+        var retry = NewRetry(options => (options.BaseDelay, options.MaxDelay, options.Random) = (TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(1), new FixedRandom(0.999)));
+        await Finish(() => retry.RunAsync(ValueTask<int> (_) =>
+        {
+            starts.Add(_time.GetUtcNow());
+            return starts.Count < 3 ? throw new TimeoutException() : ValueTask.FromResult(0);
+        }).AsTask());
+        for (var i = 1; i < 3; i++)
+            (starts[i] - starts[i - 1]).Should().BeCloseTo(TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(11));
+    }
+
+    [Fact]
+    public async Task Retry_OperationOverAReusableSource_IsConsumedExactlyOnce()
+    {
+        // Such a source serves the next operation once its result has been taken: never taken, it is lost to its pool; taken twice, it is somebody else's.
+        var retry = new Retry();
+        foreach (var isDoneAtOnce in new[] { true, false })
+        {
+            var source = new ReusableSource();
+            var run = retry.RunAsync(_ => source.Begin(isDoneAtOnce));
+            source.Complete();
+            await run;
+            source.Taken.Should().Be(1);
+
+            var withState = retry.RunAsync((s, _) => s.Begin(isDoneAtOnce), source);
+            source.Complete();
+            await withState;
+            source.Taken.Should().Be(2);
+
+            var withResult = retry.RunAsync(_ => source.BeginWithResult(isDoneAtOnce));
+            source.Complete();
+            (await withResult).Should().BeTrue();
+            source.Taken.Should().Be(3);
+        }
     }
 
     [Fact]
@@ -180,6 +266,59 @@ public sealed class RetryTests
         await retry.Awaiting(r => r.RunAsync((Func<CancellationToken, ValueTask>)null!).AsTask()).Should().ThrowAsync<ArgumentNullException>();
         await retry.Awaiting(r => r.RunAsync((Func<CancellationToken, Task<int>>)null!).AsTask()).Should().ThrowAsync<ArgumentNullException>();
         await retry.Awaiting(r => r.RunAsync<int, int>(null!, 1).AsTask()).Should().ThrowAsync<ArgumentNullException>();
+    }
+
+    private sealed class FixedRandom(double chance) : Random
+    {
+        public override double NextDouble() => chance;
+    }
+
+    private sealed class ReusableSource : IValueTaskSource<bool>, IValueTaskSource
+    {
+        private ManualResetValueTaskSourceCore<bool> _core;
+        private bool _isDone;
+
+        public int Taken { get; private set; }
+
+        public ValueTask Begin(bool isDone)
+        {
+            Reset(isDone);
+            return new ValueTask(this, _core.Version);
+        }
+
+        public ValueTask<bool> BeginWithResult(bool isDone)
+        {
+            Reset(isDone);
+            return new ValueTask<bool>(this, _core.Version);
+        }
+
+        public void Complete()
+        {
+            if (!_isDone)
+                _core.SetResult(true);
+            _isDone = true;
+        }
+
+        public bool GetResult(short token)
+        {
+            Taken++;
+            return _core.GetResult(token);
+        }
+
+        public ValueTaskSourceStatus GetStatus(short token) => _core.GetStatus(token);
+
+        public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+            _core.OnCompleted(continuation, state, token, flags);
+
+        void IValueTaskSource.GetResult(short token) => GetResult(token);
+
+        private void Reset(bool isDone)
+        {
+            _core.Reset();
+            _isDone = false;
+            if (isDone)
+                Complete();
+        }
     }
 
     private Retry NewRetry(Action<RetryOptions>? configure = null)
