@@ -15,8 +15,7 @@ public sealed class ResourceNameTests
     }
 
     public static TheoryData<string> IllegalNames => new(
-        "", "/", "/key", "api/", "a b", "a:b", "ä", "a\n", "api/a\nb", "api/\u0000", "api/\u0085", new string('a', 65), $"api/{new string('k', 257)}",
-        "api/\ud800", "api/\udc00", "api/a\ud83d", "api/\ude00\ud83d");
+        "", "/", "/key", "api/", "a b", "a:b", "ä", "a\n", "api/a\nb", "api/\u0000", "api/\u0085", new string('a', 65), $"api/{new string('k', 257)}");
 
     [Theory]
     [MemberData(nameof(IllegalNames))]
@@ -24,8 +23,18 @@ public sealed class ResourceNameTests
     {
         var thrown = FluentActions.Invoking(() => ResourceName.Parse(grainKey)).Should().Throw<ArgumentException>().Which;
         thrown.Message.Should().NotContainAny("\n", "\u0000", "\u0085");
-        thrown.Message.Any(char.IsSurrogate).Should().BeFalse();
         thrown.Message.Length.Should().BeLessThan(300);
+    }
+
+    [Fact]
+    public void Name_KeysThatDifferOnlyInALoneSurrogate_AreNotOneLimit()
+    {
+        // Both used to become "api/" and a replacement character on their way, and shared a grain. (Not a theory: a test's own name could not hold them.)
+        foreach (var key in new[] { "\ud800", "\udc00", "a\ud83d", "\ude00\ud83d", "\ud83d\ud83d\ude00" })
+        {
+            var thrown = FluentActions.Invoking(() => ResourceName.Of("api", key)).Should().Throw<ArgumentException>().WithParameterName("key").Which;
+            thrown.Message.Any(char.IsSurrogate).Should().BeFalse();
+        }
     }
 
     [Fact]
