@@ -1,0 +1,108 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+/// <summary>A node under fake time, whose authority answers as the test says.</summary>
+internal sealed class FakeNode
+{
+    public FakeNode(TimeProvider? time = null)
+    {
+        Clock = new NodeClock(time ?? Time);
+        Caller = new AuthorityCaller(Clock, new Chance(new Random(1)), TimeSpan.FromSeconds(1), NullLogger.Instance);
+    }
+
+    public FakeTimeProvider Time { get; } = new();
+
+    public NodeClock Clock { get; }
+
+    public AuthorityCaller Caller { get; }
+
+    public FakeAuthority Authority { get; } = new();
+
+    public TimeSpan Elapsed => Time.GetUtcNow() - Time.Start;
+
+    public RateLimiterNode NewLimiter() => new(Begin<IRateLimiterProtocol>());
+
+    public CircuitBreakerNode NewBreaker(Func<Exception, bool>? isFailure = null) => new(Begin<ICircuitBreakerProtocol>(), isFailure);
+
+    public BulkheadNode NewBulkhead() => new(Begin<IBulkheadProtocol>());
+
+    /// <summary>Lets time pass in steps until it is done.</summary>
+    public async Task<T> FinishAsync<T>(Func<ValueTask<T>> call)
+    {
+        T result = default!;
+        await Time.FinishAsync(async () => result = await call(), TimeSpan.FromMilliseconds(10));
+        return result;
+    }
+
+    private Conversation<TAuthority> Begin<TAuthority>() =>
+        new("api/key", (TAuthority)(object)Authority, Caller, new RequestChannel(new Guid(1, 2, 3, new byte[8]), 1));
+}
+
+/// <summary>All three protocols; what a test does not set is never answered.</summary>
+internal sealed class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerProtocol, IBulkheadProtocol
+{
+    public Func<TokenRequest, CancellationToken, ValueTask<TokenGrant>>? OnAcquireTokens { get; set; }
+
+    public Func<CancellationToken, ValueTask<RateLimiterStatus>>? OnStatus { get; set; }
+
+    public Func<RequestId, CancellationToken, ValueTask<CircuitPass>>? OnEnter { get; set; }
+
+    public Func<CircuitReport, CancellationToken, ValueTask<Acknowledgement>>? OnReport { get; set; }
+
+    public Func<SlotRequest, CancellationToken, ValueTask<SlotGrant>>? OnAcquireSlots { get; set; }
+
+    public Func<SlotRenewalRequest, CancellationToken, ValueTask<SlotRenewal>>? OnRenew { get; set; }
+
+    /// <summary>Trip, close, reset and the like: what was told, in order, by the request's number and its command.</summary>
+    public Func<string, RequestId, CancellationToken, ValueTask<Acknowledgement>>? OnCommand { get; set; }
+
+    /// <summary>Requests that were taken back.</summary>
+    public List<RequestId> TakenBack { get; } = [];
+
+    public ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken) =>
+        OnAcquireTokens?.Invoke(request, cancellationToken) ?? Never<TokenGrant>(cancellationToken);
+
+    public ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => TakeBack(cancellation.Id);
+
+    public ValueTask<Acknowledgement> ResetAsync(RequestId id, CancellationToken cancellationToken) => Command("Reset", id, cancellationToken);
+
+    ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync(CancellationToken cancellationToken) =>
+        OnStatus?.Invoke(cancellationToken) ?? Never<RateLimiterStatus>(cancellationToken);
+
+    public ValueTask<CircuitPass> EnterAsync(RequestId id, CancellationToken cancellationToken) =>
+        OnEnter?.Invoke(id, cancellationToken) ?? Never<CircuitPass>(cancellationToken);
+
+    public ValueTask<Acknowledgement> ReportAsync(CircuitReport report, CancellationToken cancellationToken) =>
+        OnReport?.Invoke(report, cancellationToken) ?? Never<Acknowledgement>(cancellationToken);
+
+    public ValueTask<Acknowledgement> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => Command($"{order.Command}", order.Id, cancellationToken);
+
+    ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<CircuitBreakerStatus>(cancellationToken);
+
+    public ValueTask<SlotGrant> AcquireAsync(SlotRequest request, CancellationToken cancellationToken) =>
+        OnAcquireSlots?.Invoke(request, cancellationToken) ?? Never<SlotGrant>(cancellationToken);
+
+    public ValueTask<Acknowledgement> ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => TakeBack(release.Id);
+
+    public ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken) =>
+        OnRenew?.Invoke(request, cancellationToken) ?? Never<SlotRenewal>(cancellationToken);
+
+    public ValueTask<Acknowledgement> CommandAsync(SlotOrder order, CancellationToken cancellationToken) => Command($"{order.Command}", order.Id, cancellationToken);
+
+    ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<BulkheadStatus>(cancellationToken);
+
+    // Cancelled within the step, and not by way of the thread pool.
+    public static ValueTask<TAnswer> Never<TAnswer>(CancellationToken cancellationToken) =>
+        new(new TaskCompletionSource<TAnswer>().Task.WaitAsync(cancellationToken));
+
+    private ValueTask<Acknowledgement> Command(string command, RequestId id, CancellationToken cancellationToken) =>
+        OnCommand?.Invoke(command, id, cancellationToken) ?? Never<Acknowledgement>(cancellationToken);
+
+    private ValueTask<Acknowledgement> TakeBack(RequestId id)
+    {
+        TakenBack.Add(id);
+        return new(Acknowledgement.Done);
+    }
+}

@@ -1,0 +1,109 @@
+using System.Runtime.CompilerServices;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+public sealed class InstanceCacheTests
+{
+    private int _made;
+
+    [Fact]
+    public void Cache_SameName_IsTheSameObject()
+    {
+        var cache = NewCache(10);
+        cache.Get("api", "a").Should().BeSameAs(cache.Get("api", "a")).And.NotBeSameAs(cache.Get("api", "b")).And.NotBeSameAs(cache.Get("api", null));
+        _made.Should().Be(3);
+        cache.Invoking(it => it.Get("a b", null)).Should().Throw<ArgumentException>();
+        cache.Invoking(it => it.Get(null!, null)).Should().Throw<ArgumentNullException>();
+        cache.Count.Should().Be(3);
+    }
+
+    [Fact]
+    public void Cache_MoreNamesThanItsCapacity_KeepsNoMore()
+    {
+        var cache = NewCache(100);
+        for (var i = 0; i < 10_000; i++)
+        {
+            cache.Get("api", $"{i}");
+            cache.Count.Should().BeLessThanOrEqualTo(100);
+        }
+
+        cache.Count.Should().BeGreaterThanOrEqualTo(90, "it lets go a tenth more than it must");
+        _made.Should().Be(10_000);
+    }
+
+    [Fact]
+    public void Cache_WhatWasAskedForSinceTheLastSweep_IsKeptLongest()
+    {
+        var cache = NewCache(100);
+        for (var i = 0; i <= 100; i++)
+            cache.Get("api", $"{i}");
+        var used = Enumerable.Range(60, 20).Select(i => new WeakReference<Thing>(cache.Get("api", $"{i}"))).ToArray();
+        for (var i = 1_000; i < 1_050; i++)
+            cache.Get("api", $"{i}");
+        var made = _made;
+        for (var i = 60; i < 80; i++)
+            cache.Get("api", $"{i}");
+        _made.Should().Be(made, "they were at hand");
+        used.Should().HaveCount(20);
+    }
+
+    [Fact]
+    public void Cache_OneThatWasLetGoWhileTheApplicationKeepsIt_IsTheSameWhenAskedForAgain()
+    {
+        // Two objects of one name would be two parts of one limit.
+        var cache = NewCache(1);
+        var kept = cache.Get("api", "kept");
+        for (var i = 0; i < 1_000; i++)
+            cache.Get("api", $"{i}");
+        cache.Get("api", "kept").Should().BeSameAs(kept);
+        GC.KeepAlive(kept);
+    }
+
+    [Fact]
+    public void Cache_OnesThatAreGone_AreForgotten()
+    {
+        var cache = NewCache(1);
+        var kept = cache.Get("api", "kept");
+        for (var round = 0; round < 10; round++)
+        {
+            Ask(cache, round);
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+
+        cache.LetGoCount.Should().BeLessThan(3_000, "10,000 names were asked for, and all but one are gone");
+        cache.Get("api", "kept").Should().BeSameAs(kept);
+        GC.KeepAlive(kept);
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        static void Ask(InstanceCache<Thing> cache, int round)
+        {
+            for (var i = 0; i < 1_000; i++)
+                cache.Get("api", $"{round}-{i}");
+        }
+    }
+
+    [Fact]
+    public void Cache_ManyThreads_MakeOneObjectPerName()
+    {
+        var cache = NewCache(50);
+        var kept = Enumerable.Range(0, 200).Select(i => cache.Get("api", $"{i}")).ToArray();
+        Parallel.For(0, 8, _ =>
+        {
+            for (var i = 0; i < 2_000; i++)
+            {
+                if (cache.Get("api", $"{i % 200}") != kept[i % 200])
+                    throw new InvalidOperationException($"another {i % 200}");
+            }
+        });
+        _made.Should().Be(200);
+    }
+
+    private InstanceCache<Thing> NewCache(int capacity) => new(capacity, name =>
+    {
+        Interlocked.Increment(ref _made);
+        return new Thing(name);
+    });
+
+    private sealed record Thing(ResourceName Name);
+}
