@@ -19,7 +19,7 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance
         var id = NewAnonymousId();
         try
         {
-            return ToPermit(await Acquire(new SlotRequest(id, slots, MayWait: true, default)).WaitAsync(cancellationToken));
+            return ToPermit(await Acquire(new SlotRequest(id, slots, MayWait: true, default), cancellationToken));
         }
         catch (OperationCanceledException)
         {
@@ -43,7 +43,8 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance
 
     public ValueTask<BulkheadStatus> GetStatusAsync() => new(Do(0, static (ledger, _, now) => ledger.Describe(now)));
 
-    ValueTask<SlotGrant> IBulkheadProtocol.AcquireAsync(SlotRequest request, CancellationToken cancellationToken) => new(Acquire(request));
+    ValueTask<SlotGrant> IBulkheadProtocol.AcquireAsync(SlotRequest request, CancellationToken cancellationToken) =>
+        Acquire(request, cancellationToken);
 
     ValueTask<Acknowledgement> IBulkheadProtocol.ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => new(Release(release.Id));
 
@@ -98,13 +99,24 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance
         WakeAt(machine.NextDueAt, now);
     }
 
-    private Task<SlotGrant> Acquire(in SlotRequest request)
+    private ValueTask<SlotGrant> Acquire(in SlotRequest request, CancellationToken cancellationToken = default)
     {
         if (Do((Answers, request), static (ledger, call, now) => AcquireOnce(ledger, call.Answers, call.request, now)) is { } decided)
-            return Task.FromResult(decided);
+            return new(decided);
         var held = new TaskCompletionSource<SlotGrant>(TaskCreationOptions.RunContinuationsAsynchronously);
         _heldCalls[request.Id.Key] = held;
-        return held.Task;
+        var isShorter = request.HoldFor > TimeSpan.Zero && request.HoldFor < CallTimeouts.LongestHold;
+        return new(HoldAsync(held.Task, isShorter ? request.HoldFor : CallTimeouts.LongestHold, cancellationToken));
+    }
+
+    // The machine answers in time, by the grain's timer. But an activation that is to move lets no tick pass once another call stands in its queue, and does
+    // not move until this call has ended: a timer that needs no turn of the grain sees to that.
+    private async Task<SlotGrant> HoldAsync(Task<SlotGrant> held, TimeSpan hold, CancellationToken cancellationToken)
+    {
+        await ((Task)held).WaitAsync(hold, Clock.Time, cancellationToken)
+            .ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+        cancellationToken.ThrowIfCancellationRequested();
+        return held.IsCompletedSuccessfully ? await held : new SlotGrant(SlotVerdict.StillWaiting, 0, default, default);
     }
 
     private Acknowledgement Release(RequestId earlier) => TakeBack(earlier, static (ledger, request, now) => ledger.Release(request, now));

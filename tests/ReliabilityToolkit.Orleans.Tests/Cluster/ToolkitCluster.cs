@@ -12,6 +12,9 @@ public sealed class ToolkitCluster : IAsyncLifetime
 
     private TestCluster _cluster = null!;
 
+    /// <summary>What the silos read of policies that a test changes while they run.</summary>
+    public static LiveConfiguration LivePolicies { get; } = new();
+
     /// <summary>The toolkit of each silo, and the outside client's.</summary>
     public IReadOnlyList<IReliabilityToolkit> Nodes { get; private set; } = [];
 
@@ -23,6 +26,9 @@ public sealed class ToolkitCluster : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
+        LivePolicies.Change("Bulkheads:growing:Capacity", "1");
+        LivePolicies.Change("Bulkheads:going:Capacity", "1");
+        LivePolicies.Change("CircuitBreakers:live:FailureThreshold", "1");
         var builder = new TestClusterBuilder(3);
         builder.Options.ConnectionTransport = ConnectionTransportType.TcpSocket;
         builder.AddSiloBuilderConfigurator<SiloSetup>();
@@ -37,6 +43,12 @@ public sealed class ToolkitCluster : IAsyncLifetime
     }
 
     public async Task DisposeAsync() => await _cluster.DisposeAsync();
+
+    /// <summary>Collects every activation that is idle and need not be kept, as Orleans does by itself after a while.</summary>
+    public Task CollectIdleAsync() => Grains.GetGrain<IManagementGrain>(0).ForceActivationCollection(TimeSpan.Zero);
+
+    /// <summary>Whether the grain is in memory somewhere.</summary>
+    public async Task<bool> IsActiveAsync(IAddressable grain) => await Grains.GetGrain<IManagementGrain>(0).GetActivationAddress(grain) is not null;
 
     /// <summary>Ends the grain's activation; the next call begins another, which knows nothing of it.</summary>
     public static ValueTask ForgetAsync(IAddressable grain) => grain.AsReference<IGrainManagementExtension>().DeactivateOnIdle();
@@ -65,6 +77,7 @@ public sealed class ToolkitCluster : IAsyncLifetime
             .AddBulkhead("single", policy => policy.Capacity = 1)
             .AddBulkhead("triple", policy => policy.Capacity = 3)
             .AddBulkhead("brief", policy => (policy.Capacity, policy.Lease) = (1, TimeSpan.FromMilliseconds(600)))
+            .Bind(LivePolicies.Root)
             .AddBulkhead("narrow", policy => (policy.Capacity, policy.QueueLimit) = (1, 1)))
             .Services.Configure<ReliabilityToolkitClientOptions>(options => options.IsFailure["picky"] = e => e is not KeyNotFoundException);
     }
@@ -73,6 +86,26 @@ public sealed class ToolkitCluster : IAsyncLifetime
     {
         public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) => clientBuilder.AddReliabilityToolkit();
     }
+}
+
+/// <summary>Settings that change, come and go while the silos run.</summary>
+public sealed class LiveConfiguration : ConfigurationProvider, IConfigurationSource
+{
+    public LiveConfiguration() => Root = new ConfigurationBuilder().Add(this).Build();
+
+    public IConfigurationRoot Root { get; }
+
+    /// <summary>Sets it, or takes it out where there is no value, and tells everybody.</summary>
+    public void Change(string setting, string? value)
+    {
+        if (value is null)
+            Data.Remove(setting);
+        else
+            Data[setting] = value;
+        OnReload();
+    }
+
+    public IConfigurationProvider Build(IConfigurationBuilder builder) => this;
 }
 
 [CollectionDefinition(Name)]

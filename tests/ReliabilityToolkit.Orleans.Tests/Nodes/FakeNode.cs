@@ -18,7 +18,7 @@ internal sealed class FakeNode
 
     public AuthorityCaller Caller { get; }
 
-    public FakeAuthority Authority { get; } = new();
+    public FakeAuthority Authority { get; } = new Played();
 
     public TimeSpan Elapsed => Time.GetUtcNow() - Time.Start;
 
@@ -38,10 +38,12 @@ internal sealed class FakeNode
 
     private Conversation<TAuthority> Begin<TAuthority>() =>
         new("api/key", (TAuthority)(object)Authority, Caller, new RequestChannel(new Guid(1, 2, 3, new byte[8]), 1));
+
+    private sealed class Played : FakeAuthority;
 }
 
-/// <summary>All three protocols; what a test does not set is never answered.</summary>
-internal sealed class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerProtocol, IBulkheadProtocol
+/// <summary>All three protocols; what a test does not set is never answered. Abstract, or Orleans would take it for a grain.</summary>
+internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerProtocol, IBulkheadProtocol
 {
     public Func<TokenRequest, CancellationToken, ValueTask<TokenGrant>>? OnAcquireTokens { get; set; }
 
