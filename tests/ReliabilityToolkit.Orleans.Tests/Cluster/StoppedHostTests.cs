@@ -1,0 +1,72 @@
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.TestingHost;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+/// <summary>What the application hears when its host stops under it.</summary>
+public sealed class StoppedHostTests : IAsyncLifetime
+{
+    private TestCluster _cluster = null!;
+
+    private IReliabilityToolkit Toolkit { get; set; } = null!;
+
+    public async Task InitializeAsync()
+    {
+        var builder = new TestClusterBuilder(1);
+        builder.AddSiloBuilderConfigurator<SiloSetup>();
+        builder.AddClientBuilderConfigurator<ClientSetup>();
+        _cluster = builder.Build();
+        await _cluster.DeployAsync();
+        Toolkit = _cluster.Client.ServiceProvider.GetRequiredService<IReliabilityToolkit>();
+    }
+
+    public async Task DisposeAsync() => await _cluster.DisposeAsync();
+
+    [Fact]
+    public async Task Client_HostHasStopped_EveryCallIsARefusalWithAReason()
+    {
+        var (limiter, breaker, pool) = (Toolkit.GetRateLimiter("api"), Toolkit.GetCircuitBreaker("payments"), Toolkit.GetBulkhead("database"));
+        (await limiter.TryAcquireAsync()).IsAcquired.Should().BeTrue();
+        var permit = await pool.AcquireAsync();
+        await _cluster.StopClusterClientAsync();
+
+        foreach (var lease in new[] { await limiter.TryAcquireAsync(), await limiter.AcquireAsync(), await pool.TryAcquireAsync(), await pool.AcquireAsync() })
+        {
+            lease.IsAcquired.Should().BeFalse();
+            lease.TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
+            reason.Should().Be(RefusalReason.AuthorityUnavailable);
+        }
+
+        await breaker.Awaiting(it => it.CallAsync(_ => ValueTask.FromResult(42)).AsTask()).Should().ThrowAsync<AuthorityUnavailableException>();
+        await breaker.Awaiting(it => it.TryEnterAsync().AsTask()).Should().ThrowAsync<AuthorityUnavailableException>();
+        await breaker.Awaiting(it => it.TripAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
+        await limiter.Awaiting(it => it.GetStatusAsync().AsTask()).Should().ThrowAsync<AuthorityUnavailableException>();
+        await pool.Awaiting(it => it.CloseAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
+        permit.Dispose();
+
+        var first = await FluentActions.Invoking(() => Toolkit.GetCircuitBreaker("payments", "new").TripAsync()).Should().ThrowAsync<AuthorityUnavailableException>("also one that was not made yet");
+        first.Which.Name.Should().Be("payments/new");
+    }
+
+    [Fact]
+    public async Task Client_StopsDuringABreakersCall_TheCallersResultIsHis()
+    {
+        var breaker = Toolkit.GetCircuitBreaker("payments");
+        (await breaker.CallAsync(async _ =>
+        {
+            await _cluster.StopClusterClientAsync(CancellationToken.None);
+            return 42;
+        })).Should().Be(42, "he has been charged, and must not be told otherwise");
+    }
+
+    private sealed class SiloSetup : ISiloConfigurator
+    {
+        public void Configure(ISiloBuilder siloBuilder) => siloBuilder.AddReliabilityToolkit(toolkit => toolkit.AddRateLimiter("api").AddCircuitBreaker("payments").AddBulkhead("database"));
+    }
+
+    private sealed class ClientSetup : IClientBuilderConfigurator
+    {
+        public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) => clientBuilder.AddReliabilityToolkit();
+    }
+}
