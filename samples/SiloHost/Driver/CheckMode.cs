@@ -8,12 +8,15 @@ internal static class CheckMode
     {
         if (files.Count == 0)
             throw new UsageException("check wants the files that drive --record wrote.");
-        var records = files
-            .SelectMany(RecordFile.Read)
+        var read = files.SelectMany(RecordFile.Read).ToArray();
+        var distinct = read.DistinctBy(record => (record.Run, record.Policy, record.Tenant)).ToArray(); // a run counted twice would exceed any limit
+        if (distinct.Length < read.Length)
+            Console.WriteLine($"{read.Length - distinct.Length} tenant record(s) are of a run that another file has, too: counted once.");
+        var records = distinct
             .GroupBy(record => (record.Policy, record.Tenant))
             .Select(sameTenant => TenantRecord.Merge([.. sameTenant]))
             .ToArray();
-        Console.WriteLine($"{files.Count} record(s), {records.Sum(record => (long)record.Offered):N0} calls.");
+        Console.WriteLine($"{distinct.DistinctBy(record => record.Run).Count()} run(s), {records.Sum(record => (long)record.Offered):N0} calls.");
         return Report.Write(Console.Out, records);
     }
 }

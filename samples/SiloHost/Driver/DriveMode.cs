@@ -7,6 +7,8 @@ internal static class DriveMode
 {
     public static async Task<int> RunAsync(DriveOptions options)
     {
+        if (options.RecordFile is { } record)
+            RecordFile.EnsureWritable(record);
         using var host = ClusterConnection.Build(options.Gateways);
         Console.WriteLine($"Connecting to the cluster at gateway {string.Join(", ", options.Gateways)} …");
         try
@@ -28,7 +30,7 @@ internal static class DriveMode
         }
         finally
         {
-            await host.StopAsync(CancellationToken.None);
+            await StopAsync(host);
         }
     }
 
@@ -50,13 +52,27 @@ internal static class DriveMode
         await loadIsOver.CancelAsync();
         await showing;
 
-        var records = tenants.Select(tenant => tenant.ToRecord(startedAt, endedAt)).ToArray();
+        var run = Guid.NewGuid();
+        var records = tenants.Select(tenant => tenant.ToRecord(run, startedAt, endedAt)).ToArray();
         if (load.NotSent > 0)
             Console.WriteLine($"{load.NotSent:N0} calls were not sent: too many were under way.");
         var exitCode = Report.Write(Console.Out, records);
         if (options.RecordFile is { } file)
             RecordFile.Write(file, records);
         return exitCode;
+    }
+
+    // The report stands; a cluster that has gone meanwhile does not take it back.
+    private static async Task StopAsync(IHost host)
+    {
+        try
+        {
+            await host.StopAsync(CancellationToken.None);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            await Console.Error.WriteLineAsync($"The driver did not take its leave of the cluster: {e.Message}");
+        }
     }
 
     private static async Task<int> FailAsync(string message)

@@ -31,10 +31,10 @@ internal sealed class DrivenTenant(string policy, string name, ClusterRateLimite
         return new CallResult(answer, call.AnsweredAt - call.SentAt);
     }
 
-    public TenantRecord ToRecord(long startedAt, long endedAt)
+    public TenantRecord ToRecord(Guid run, long startedAt, long endedAt)
     {
         lock (_lock)
-            return new TenantRecord(policy, name, limit, startedAt, endedAt, _admissions.Count + _refused + _unanswered, _refused, _unanswered, [.. _admissions]);
+            return new TenantRecord(run, policy, name, limit, startedAt, endedAt, _admissions.Count + _refused + _unanswered, _refused, _unanswered, [.. _admissions]);
     }
 
     private void Record(Answer answer, Admission call)

@@ -7,6 +7,20 @@ internal static class RecordFile
 {
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web) { RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true };
 
+    /// <summary>Finds out before a run whether its record can be written.</summary>
+    /// <exception cref="UsageException">It cannot: the folder does not exist, or may not be written to.</exception>
+    public static void EnsureWritable(string path)
+    {
+        try
+        {
+            using var file = File.Open(path, FileMode.Append);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"--record {path} cannot be written: {e.Message}");
+        }
+    }
+
     public static void Write(string path, IEnumerable<TenantRecord> records) =>
         File.WriteAllLines(path, records.Select(record => JsonSerializer.Serialize(record, Format)));
 

@@ -1,6 +1,7 @@
 namespace SiloHost;
 
 /// <summary>What one driver, or several together, recorded of one tenant's limiter.</summary>
+/// <param name="Run">Which run of a driver it is of: the same in two files is the same run, and counts once.</param>
 /// <param name="Policy">The limiter's policy.</param>
 /// <param name="Tenant">Its key.</param>
 /// <param name="Limit">What it promises.</param>
@@ -11,6 +12,7 @@ namespace SiloHost;
 /// <param name="Unanswered">Calls whose outcome nobody told: the authority did not answer in time.</param>
 /// <param name="Admissions">Calls that were admitted.</param>
 internal sealed record TenantRecord(
+    Guid Run,
     string Policy,
     string Tenant,
     TokenLimit Limit,

@@ -43,12 +43,18 @@ internal static class Endpoints
         MapCommand("isolate", (breaker, token) => breaker.IsolateAsync(token));
         MapCommand("reset", (breaker, token) => breaker.ResetAsync(token));
 
-        void MapCommand(string command, Func<ClusterCircuitBreaker, CancellationToken, Task> order) =>
-            api.MapPost($"/breakers/{{policy}}/{command}", async (string policy, string? key, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+        void MapCommand(string command, Func<ClusterCircuitBreaker, CancellationToken, Task> order)
+        {
+            api.MapPost($"/breakers/{{policy}}/{command}", (string policy, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+                ObeyAsync(toolkit.GetCircuitBreaker(policy), aborted));
+            api.MapPost($"/breakers/{{policy}}/{{key}}/{command}", (string policy, string key, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+                ObeyAsync(toolkit.GetCircuitBreaker(policy, key), aborted));
+
+            async Task<CircuitBreakerStatus> ObeyAsync(ClusterCircuitBreaker breaker, CancellationToken aborted)
             {
-                var breaker = toolkit.GetCircuitBreaker(policy, key);
                 await order(breaker, aborted);
                 return await breaker.GetStatusAsync(aborted);
-            });
+            }
+        }
     }
 }

@@ -14,8 +14,8 @@ internal sealed class RefusalsAsProblems : IEndpointFilter
         }
         catch (Exception e) when (StatusCode(e, context.HttpContext.RequestAborted) is { } statusCode)
         {
-            if (statusCode is StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable)
-                context.HttpContext.Response.Headers.RetryAfter = WholeSeconds((e as ReliabilityException)?.RetryAfter);
+            if (e is ReliabilityException { RetryAfter: { } wait })
+                context.HttpContext.Response.Headers.RetryAfter = WholeSeconds(wait); // none where nobody can tell: an isolated breaker stays so
             return Results.Problem(e.Message, statusCode: statusCode, extensions: Extensions(e));
         }
     }
@@ -38,7 +38,6 @@ internal sealed class RefusalsAsProblems : IEndpointFilter
         _ => null,
     };
 
-    // Rounded up, and 1 where nobody can tell: who comes a moment too early is refused again.
-    private static string WholeSeconds(TimeSpan? wait) =>
-        Math.Max(1, (long)Math.Ceiling((wait ?? TimeSpan.Zero).TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+    // Rounded up: who comes a moment too early is refused again.
+    private static string WholeSeconds(TimeSpan wait) => Math.Max(1, (long)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
 }

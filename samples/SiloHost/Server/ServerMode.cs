@@ -21,7 +21,16 @@ internal static class ServerMode
         }
 
         Console.WriteLine(HelpText.ForServer(options));
-        await app.WaitForShutdownAsync();
+        try
+        {
+            await app.WaitForShutdownAsync();
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // The instance that keeps the membership table has gone, say: there is nobody to take leave of.
+            await Console.Error.WriteLineAsync($"Instance {options.Instance} stopped without taking its leave of the cluster: {e.Message}");
+        }
+
         return ExitCode.Good;
     }
 
@@ -29,6 +38,12 @@ internal static class ServerMode
     {
         await Console.Error.WriteLineAsync($"Instance {options.Instance} did not start: {why}");
         return ExitCode.CouldNotRun;
+    }
+
+    private static void SayWhatIsBad(ProblemDetailsContext problem)
+    {
+        if (problem.Exception is BadHttpRequestException bad)
+            problem.ProblemDetails.Detail = bad.InnerException?.Message ?? bad.Message;
     }
 
     private static WebApplication Build(ServerOptions options)
@@ -41,11 +56,15 @@ internal static class ServerMode
         builder.Services.AddSingleton<SimulatedDownstream>();
         builder.Services.AddSingleton<OrderPipeline>();
         builder.Services.AddHealthChecks().AddCheck<SiloHealthCheck>("silo");
-        builder.Services.AddProblemDetails();
+        builder.Services.Configure<RouteHandlerOptions>(handlers => handlers.ThrowOnBadRequest = true); // so that the problem says what is bad
+        builder.Services.AddProblemDetails(problems => problems.CustomizeProblemDetails = SayWhatIsBad);
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter()));
 
         var app = builder.Build();
-        app.UseExceptionHandler();
+        app.UseExceptionHandler(new ExceptionHandlerOptions
+        {
+            StatusCodeSelector = e => e is BadHttpRequestException bad ? bad.StatusCode : StatusCodes.Status500InternalServerError,
+        });
         app.UseStatusCodePages();
         app.MapSample();
         return app;
