@@ -203,6 +203,102 @@ public sealed class CircuitTests
         circuit.Describe(At(2)).RetryAfter.Should().Be(Seconds(2));
     }
 
+    [Fact]
+    public void Circuit_PolicyChangeWhileHalfOpen_ClosesWhereEnoughTrialsHaveSucceeded()
+    {
+        // Two of three trials have succeeded, and now two are enough: no further call would be needed to find that out.
+        var circuit = Opened(halfOpenMaxCalls: 3);
+        Call(circuit, CircuitOutcome.Succeeded, At(10));
+        Call(circuit, CircuitOutcome.Succeeded, At(10));
+        circuit.ChangeTo(new CircuitBreakerPolicy { HalfOpenMaxCalls = 3 }, At(11));
+        circuit.Describe(At(11)).State.Should().Be(CircuitState.HalfOpen, "nothing has changed");
+        circuit.ChangeTo(new CircuitBreakerPolicy { HalfOpenMaxCalls = 2 }, At(11));
+        circuit.Describe(At(11)).State.Should().Be(CircuitState.Closed);
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(1)]
+    public void Circuit_PolicyChangeWhileOpen_LeavesItOpen(int halfOpenMaxCalls)
+    {
+        var circuit = NewCircuit(threshold: 1);
+        Call(circuit, CircuitOutcome.Failed, At(0));
+        circuit.ChangeTo(new CircuitBreakerPolicy { FailureThreshold = 1, HalfOpenMaxCalls = halfOpenMaxCalls }, At(1));
+        circuit.Describe(At(1)).State.Should().Be(CircuitState.Open);
+        circuit.Describe(At(9)).RetryAfter.Should().Be(Seconds(1), "the cool-down keeps its length");
+    }
+
+    [Fact]
+    public void Circuit_PolicyChangeAfterTheCoolDown_FindsItHalfOpen()
+    {
+        var circuit = Opened(halfOpenMaxCalls: 1);
+        circuit.ChangeTo(new CircuitBreakerPolicy { FailureThreshold = 1 }, At(12));
+        circuit.Describe(At(12)).State.Should().Be(CircuitState.HalfOpen);
+    }
+
+    [Fact]
+    public void Circuit_SwitchesAfterATrialRanOut_ComeAfterIt()
+    {
+        // The trial's lease ended at 15 s, long before anybody asked: that failure comes before the switch and does not undo it.
+        foreach (var (thrown, expected) in new (Action<CircuitDesk> Switch, CircuitBreakerStatus Expected)[]
+        {
+            (circuit => circuit.Reset(_node.Next(), At(20)), new CircuitBreakerStatus(CircuitState.Closed, 0, 0, null, 5)),
+            (circuit => circuit.Isolate(_node.Next(), At(20)), new CircuitBreakerStatus(CircuitState.Isolated, 0, 0, null, 5)),
+            (circuit => Trip(circuit, At(20)), new CircuitBreakerStatus(CircuitState.Open, 0, 0, Seconds(10), 5)),
+        })
+        {
+            var circuit = Opened(halfOpenMaxCalls: 1, trialLease: 5);
+            Enter(circuit, At(10)).Trial.Should().NotBe(0);
+            thrown(circuit);
+            circuit.Describe(At(20)).Should().Be(expected);
+        }
+    }
+
+    [Fact]
+    public void Circuit_RepeatedRejection_TellsWhatIsLeftOfTheCoolDown()
+    {
+        var circuit = Opened(halfOpenMaxCalls: 1);
+        var id = _node.Next();
+        circuit.Enter(id, At(1)).RetryAfter.Should().Be(Seconds(9));
+        circuit.Enter(id, At(4)).RetryAfter.Should().Be(Seconds(6));
+        circuit.Enter(id, At(40)).Should().Match<CircuitPass>(pass => !pass.IsAdmitted && pass.RetryAfter == TimeSpan.Zero);
+    }
+
+    [Fact]
+    public void Circuit_RepeatedAfterTheCoolDown_IsNoTrialAndTakesNoPlace()
+    {
+        var circuit = NewCircuit();
+        var id = _node.Next();
+        circuit.Enter(id, At(0));
+        Trip(circuit, At(0));
+        circuit.Enter(id, At(10)).Should().Be(new CircuitPass(false, 3, 0, null, CircuitState.HalfOpen));
+        circuit.Describe(At(10)).TrialsInFlight.Should().Be(0);
+    }
+
+    [Fact]
+    public void Circuit_Admitted_CarriesNoRetryAfter()
+    {
+        Enter(NewCircuit(), At(0)).Should().Be(new CircuitPass(true, 1, 0, null, CircuitState.Closed));
+        Enter(Opened(halfOpenMaxCalls: 1), At(10)).Should().Match<CircuitPass>(pass => pass.IsAdmitted && pass.RetryAfter == null && pass.State == CircuitState.HalfOpen);
+    }
+
+    [Fact]
+    public void Circuit_WorthRemembering_IsWhatANewOneWouldNotKnow()
+    {
+        var circuit = NewCircuit(threshold: 2);
+        circuit.MemorableUntil.Should().Be(default(Instant));
+        Call(circuit, CircuitOutcome.Failed, At(3));
+        circuit.MemorableUntil.Should().Be(At(3) + Circuit.RememberedFor);
+        Call(circuit, CircuitOutcome.Succeeded, At(4));
+        circuit.MemorableUntil.Should().Be(default(Instant), "one success resets the count");
+        Trip(circuit, At(5));
+        circuit.MemorableUntil.Should().Be(At(15) + Circuit.RememberedFor);
+        circuit.Isolate(_node.Next(), At(6));
+        circuit.MemorableUntil.Should().Be(Instant.Never);
+        circuit.Reset(_node.Next(), At(7));
+        circuit.MemorableUntil.Should().Be(default(Instant));
+    }
+
     private static CircuitDesk NewCircuit(int threshold = 5, int halfOpenMaxCalls = 1, double trialLease = 30) => new(new CircuitBreakerPolicy
     {
         FailureThreshold = threshold,

@@ -32,19 +32,42 @@ public sealed class InstanceCacheTests
     }
 
     [Fact]
+    public void Cache_ExactlyItsCapacity_LetsNothingGo()
+    {
+        var cache = NewCache(100);
+        for (var i = 0; i < 100; i++)
+            cache.Get("api", $"{i}");
+        cache.LetGoCount.Should().Be(0);
+        cache.Get("api", "one more");
+        (cache.Count, cache.LetGoCount).Should().Be((90, 11), "one must go, and a tenth of the capacity with it");
+    }
+
+    [Fact]
     public void Cache_WhatWasAskedForSinceTheLastSweep_IsKeptLongest()
     {
         var cache = NewCache(100);
-        for (var i = 0; i <= 100; i++)
-            cache.Get("api", $"{i}");
-        var used = Enumerable.Range(60, 20).Select(i => new WeakReference<Thing>(cache.Get("api", $"{i}"))).ToArray();
-        for (var i = 1_000; i < 1_050; i++)
-            cache.Get("api", $"{i}");
-        var made = _made;
-        for (var i = 60; i < 80; i++)
-            cache.Get("api", $"{i}");
-        _made.Should().Be(made, "they were at hand");
-        used.Should().HaveCount(20);
+        for (var round = 0; round < 5; round++)
+        {
+            for (var i = 0; i <= 100; i++)
+                cache.Get("api", $"{round}-{i}"); // sweeps
+            var used = UseSome(cache, round);
+            for (var i = 0; i < 20; i++)
+                cache.Get("api", $"{round}-new-{i}"); // sweeps again, or twice
+            GC.Collect();
+            var made = _made;
+            foreach (var name in used)
+                cache.Get("api", name);
+            _made.Should().Be(made, "they were used since the sweep before, and so are still at hand");
+        }
+
+        string[] UseSome(InstanceCache<Thing> cache, int round)
+        {
+            // Made first, and so the first to go if nobody had asked for them again.
+            var names = Enumerable.Range(0, 60).Select(i => $"{round}-{i + 40}").ToArray();
+            foreach (var name in names)
+                cache.Get("api", name);
+            return names;
+        }
     }
 
     [Fact]

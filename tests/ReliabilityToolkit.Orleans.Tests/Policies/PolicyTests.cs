@@ -101,6 +101,29 @@ public sealed class PolicyTests
         FluentActions.Invoking(() => ((IClientBuilder)null!).AddReliabilityToolkit()).Should().Throw<ArgumentNullException>();
     }
 
+    [Fact]
+    public async Task Client_WithFaultyOptions_DoesNotStartAndSaysAllOfThem()
+    {
+        using var host = Host.CreateDefaultBuilder().UseOrleansClient(client => client
+            .UseLocalhostClustering()
+            .AddReliabilityToolkit(options => (options.CallTimeout, options.MaxCachedInstances) = (TimeSpan.Zero, 0))).Build();
+        (await host.Awaiting(it => it.StartAsync()).Should().ThrowAsync<OptionsValidationException>())
+            .Which.Message.Should().Contain("CallTimeout is 00:00:00").And.Contain("MaxCachedInstances is 0");
+    }
+
+    [Fact]
+    public void Client_OwnChanceAndClock_AreNotTheApplicationsRandom()
+    {
+        // The application's Random may not be thread-safe, or seeded so that all its replicas come back in step.
+        var services = new ServiceCollection().AddSingleton(new Random(1)).AddReliabilityToolkitClient().AddReliabilityToolkitGrains().BuildServiceProvider();
+        services.GetRequiredService<Chance>().Should().BeSameAs(services.GetRequiredService<Chance>());
+        services.GetServices<Random>().Should().ContainSingle("nobody else's is registered either");
+        services.GetRequiredService<TimeProvider>().Should().BeSameAs(TimeProvider.System);
+        var drawn = Enumerable.Range(0, 8).Select(_ => services.GetRequiredService<Chance>().Next(int.MaxValue)).ToArray();
+        var seeded = new Random(1);
+        drawn.Should().NotEqual(Enumerable.Range(0, 8).Select(_ => seeded.Next(int.MaxValue)));
+    }
+
     private static PolicySource Source(string json, Action<ReliabilityToolkitBuilder>? configure = null) => Source(Configuration(json), configure);
 
     private static PolicySource Source(IConfiguration configuration, Action<ReliabilityToolkitBuilder>? configure = null)
