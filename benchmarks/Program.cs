@@ -6,7 +6,10 @@ if (args is [SiloProcess.Argument])
     return 0;
 }
 
-IScenario[] scenarios = [new LimiterInProcess(), new LimiterOverTcp(), new BreakerAndBulkhead(), new LimiterBesideBuiltIn(), new RetryOverhead(), new IdleGrainMemory()];
+IScenario[] scenarios =
+[
+    new LimiterInProcess(), new LimiterOverTcp(), new BreakerAndBulkhead(), new LimiterBesideBuiltIn(), new RetryOverhead(), new IdleGrainMemory(),
+];
 var settings = args.Contains("--quick") ? Settings.Quick : Settings.Full;
 string[] rest = [.. args.Where(argument => argument != "--quick")];
 var only = rest is ["--only", var name] ? name : null;

@@ -4,8 +4,8 @@ using System.Globalization;
 namespace ReliabilityToolkit.Orleans.Benchmarks;
 
 /// <summary>
-/// A silo in a process of its own: this program again, with <see cref="Argument"/>. It tells its gateway's port on its standard output and ends when its
-/// standard input does, so it does not outlive us, whatever our end.
+/// A silo in a process of its own: this program again, with <see cref="Argument"/>. It tells its gateway's port on its standard output and ends when
+/// its standard input does, so it does not outlive us, whatever our end.
 /// </summary>
 internal sealed class SiloProcess : IAsyncDisposable
 {
@@ -43,7 +43,8 @@ internal sealed class SiloProcess : IAsyncDisposable
         try
         {
             using var deadline = new CancellationTokenSource(LongestStart);
-            var port = await process.StandardOutput.ReadLineAsync(deadline.Token) ?? throw new InvalidOperationException("The silo's process ended before its silo was up.");
+            var port = await process.StandardOutput.ReadLineAsync(deadline.Token) ?? throw new InvalidOperationException(
+                "The silo's process ended before its silo was up.");
             return new SiloProcess(process, int.Parse(port, CultureInfo.InvariantCulture));
         }
         catch

@@ -1,7 +1,8 @@
 namespace ReliabilityToolkit.Orleans.Benchmarks;
 
 /// <summary>
-/// Contenders measured in turns, A B A B, so that what else the machine does in those seconds meets all of them alike. Each round begins with another one.
+/// Contenders measured in turns, A B A B, so that what else the machine does in those seconds meets all of them alike. Each round begins with another
+/// one.
 /// </summary>
 internal sealed class Contest
 {

@@ -9,7 +9,8 @@ internal static class ContestRows
     public static Row NanosecondsPerCall(this Contest contest, Contender contender, Contender? peer = null, Target? target = null) =>
         contest.ToRow(contender, sample => sample.NanosecondsPerOperation, "ns/op", peer, target);
 
-    private static Row ToRow(this Contest contest, Contender contender, Func<Sample, double> value, string unit, Contender? peer, Target? target) => new(
+    private static Row ToRow(this Contest contest, Contender contender, Func<Sample, double> value, string unit, Contender? peer, Target? target) =>
+        new(
         contender.Name,
         contest.Median(contender, value),
         unit,

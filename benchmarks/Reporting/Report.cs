@@ -11,20 +11,30 @@ namespace ReliabilityToolkit.Orleans.Benchmarks;
 /// <summary>The rows as a table for people and as JSON for machines. Neither tells when or on whose machine.</summary>
 internal static class Report
 {
-    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions Json = new()
+    {
+        WriteIndented = true,
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
 
     public static string ToMarkdown(Settings settings, IEnumerable<Row> rows)
     {
-        var gc = $"{(GCSettings.IsServerGC ? "server" : "workstation")} GC, {(GCSettings.LatencyMode == GCLatencyMode.Batch ? "not concurrent" : "concurrent")}";
+        var isConcurrent = GCSettings.LatencyMode != GCLatencyMode.Batch;
+        var gc = $"{(GCSettings.IsServerGC ? "server" : "workstation")} GC, {(isConcurrent ? "concurrent" : "not concurrent")}";
         var text = new StringBuilder()
-            .Append(CultureInfo.InvariantCulture, $"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, {Environment.ProcessorCount} cores, {gc}, {settings.Name} run.\n\n")
+            .Append($"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, ")
+            .Append(CultureInfo.InvariantCulture, $"{Environment.ProcessorCount} cores, {gc}, {settings.Name} run.\n\n")
             .Append("| Measured | Value | Allocated per operation | Peer | Ratio (least to most) | Target |\n")
             .Append("|---|--:|--:|---|--:|---|\n");
         foreach (var row in rows)
         {
-            var ratio = row.Ratio is { } r ? string.Create(CultureInfo.InvariantCulture, $"{Shown(r.Median)} ({Shown(r.Least)} to {Shown(r.Most)})") : "";
+            var ratio = row.Ratio is { } r
+                ? string.Create(CultureInfo.InvariantCulture, $"{Shown(r.Median)} ({Shown(r.Least)} to {Shown(r.Most)})")
+                : "";
             var target = row.Target is { } t ? $"{t.Text}: {(t.IsMetBy(row) ? "met" : "missed")}" : "";
-            text.Append(CultureInfo.InvariantCulture, $"| {row.Name} | {Shown(row.Value)} {row.Unit} | {(row.AllocatedBytes is { } bytes ? $"{bytes:N0} B" : "")} | {row.Peer} | {ratio} | {target} |\n");
+            var allocated = row.AllocatedBytes is { } bytes ? string.Create(CultureInfo.InvariantCulture, $"{bytes:N0} B") : "";
+            text.Append($"| {row.Name} | {Shown(row.Value)} {row.Unit} | {allocated} | {row.Peer} | {ratio} | {target} |\n");
         }
 
         return text.ToString();

@@ -8,7 +8,8 @@ namespace ReliabilityToolkit.Orleans.Benchmarks;
 /// <param name="Peer">The name of the row that this one is held against; absent for a peer.</param>
 /// <param name="Ratio">Ours to the peer's: above 1 ours is the better, whatever the unit. The median over the rounds, of each round's ratio.</param>
 /// <param name="Target">What it should be; absent where there is none.</param>
-internal sealed record Row(string Name, double Value, string Unit, double? AllocatedBytes = null, string? Peer = null, Ratio? Ratio = null, Target? Target = null);
+internal sealed record Row(
+    string Name, double Value, string Unit, double? AllocatedBytes = null, string? Peer = null, Ratio? Ratio = null, Target? Target = null);
 
 /// <summary>The median of the rounds' ratios, and how far they were apart.</summary>
 internal sealed record Ratio(double Median, double Least, double Most)

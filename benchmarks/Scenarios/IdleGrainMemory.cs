@@ -14,8 +14,10 @@ internal sealed class IdleGrainMemory : IScenario
     {
         var count = settings.IdleGrains;
         var empty = await PerGrainAsync(count, static (silo, key) => silo.Grains.GetGrain<IEmptyGrain>($"{Silo.Policy}/{key}").PingAsync());
-        var viaClient = await PerGrainAsync(count, static async (silo, key) => (await silo.Toolkit.GetRateLimiter(Silo.Policy, key).TryAcquireAsync()).Dispose());
-        var viaGrain = await PerGrainAsync(count, static async (silo, key) => await silo.Grains.GetGrain<IRateLimiterGrain>($"{Silo.Policy}/{key}").TryAcquireAsync(1));
+        var viaClient = await PerGrainAsync(
+            count, static async (silo, key) => (await silo.Toolkit.GetRateLimiter(Silo.Policy, key).TryAcquireAsync()).Dispose());
+        var viaGrain = await PerGrainAsync(
+            count, static async (silo, key) => await silo.Grains.GetGrain<IRateLimiterGrain>($"{Silo.Policy}/{key}").TryAcquireAsync(1));
 
         var peer = new Row($"Idle empty grain, of {count:N0}", empty, "B");
         return
@@ -29,7 +31,8 @@ internal sealed class IdleGrainMemory : IScenario
     private static Row Beside(Row peer, Row ours) =>
         ours with { Peer = peer.Name, Ratio = Ratio.Of([peer.Value / ours.Value]), Target = Target.SmallGrain };
 
-    // A silo of its own for each kind, so that the silo's own tables have the same number of entries. The client may keep one object: the rest is let go.
+    // A silo of its own for each kind, so that the silo's own tables have the same number of entries. The client may keep one object: the rest is let
+    // go.
     private static async Task<double> PerGrainAsync(int count, Func<Silo, string, ValueTask> use)
     {
         await using var silo = await Silo.StartAsync(maxCachedInstances: 1);

@@ -21,7 +21,8 @@ internal sealed class LimiterBesideBuiltIn : IScenario
 
         var attempt = new Contender("TokenBucketRateLimiter.AttemptAcquire, one process only", Attempt(builtIn));
         var acquire = new Contender("TokenBucketRateLimiter.AcquireAsync, one process only", Acquire(builtIn));
-        var ours = new Contender("ClusterRateLimiter.TryAcquireAsync, 1 caller, a grain call", Callers.TryAcquire(silo.Toolkit.GetRateLimiter(Silo.Policy)));
+        var ours = new Contender(
+            "ClusterRateLimiter.TryAcquireAsync, 1 caller, a grain call", Callers.TryAcquire(silo.Toolkit.GetRateLimiter(Silo.Policy)));
         var contest = await Contest.RunAsync(settings, 1, attempt, acquire, ours);
         return [contest.NanosecondsPerCall(attempt), contest.NanosecondsPerCall(acquire), contest.NanosecondsPerCall(ours, acquire)];
     }

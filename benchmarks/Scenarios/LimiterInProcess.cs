@@ -14,8 +14,10 @@ internal sealed class LimiterInProcess : IScenario
     private static async Task<IReadOnlyList<Row>> MeasureAsync(Silo silo, Settings settings, int callers, string shown)
     {
         var raw = new Contender($"Raw empty grain call, in process, {shown}", Callers.Ping(silo.Grains.GetGrain<IEmptyGrain>(Silo.Policy)));
-        var limiter = new Contender($"ClusterRateLimiter.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Toolkit.GetRateLimiter(Silo.Policy)));
-        var grain = new Contender($"IRateLimiterGrain.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Grains.GetGrain<IRateLimiterGrain>(Silo.Policy)));
+        var limiter = new Contender(
+            $"ClusterRateLimiter.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Toolkit.GetRateLimiter(Silo.Policy)));
+        var grain = new Contender(
+            $"IRateLimiterGrain.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Grains.GetGrain<IRateLimiterGrain>(Silo.Policy)));
         var contest = await Contest.RunAsync(settings, callers, raw, limiter, grain);
         return [contest.CallsPerSecond(raw), contest.CallsPerSecond(limiter, raw, Target.NearRawCall), contest.CallsPerSecond(grain, raw)];
     }

@@ -15,7 +15,8 @@ internal sealed class LimiterOverTcp : IScenario
     private static async Task<IReadOnlyList<Row>> MeasureAsync(RemoteClient client, Settings settings, int callers, string shown)
     {
         var raw = new Contender($"Raw empty grain call, over loopback TCP, {shown}", Callers.Ping(client.Grains.GetGrain<IEmptyGrain>(Silo.Policy)));
-        var limiter = new Contender($"ClusterRateLimiter.TryAcquireAsync, over loopback TCP, {shown}", Callers.TryAcquire(client.Toolkit.GetRateLimiter(Silo.Policy)));
+        var limiter = new Contender(
+            $"ClusterRateLimiter.TryAcquireAsync, over loopback TCP, {shown}", Callers.TryAcquire(client.Toolkit.GetRateLimiter(Silo.Policy)));
         var contest = await Contest.RunAsync(settings, callers, raw, limiter);
         return [contest.CallsPerSecond(raw), contest.CallsPerSecond(limiter, raw, Target.NearRawCall)];
     }

@@ -1,12 +1,13 @@
 namespace SiloHost;
 
 /// <summary>
-/// Finds the window in which a limiter comes closest to its limit, or exceeds it most, from what its callers recorded. Pure; all in integers, so that the
-/// sign of the answer is exact; O(n log n).
+/// Finds the window in which a limiter comes closest to its limit, or exceeds it most, from what its callers recorded. Pure; all in integers, so that
+/// the sign of the answer is exact; O(n log n).
 /// </summary>
 /// <remarks>
-/// The limiter decided at some instant between a call's send and its answer. So a window [a, b] certainly contains an admission only if it was sent at a or
-/// later and answered at b or earlier, and only windows from a send to an answer need a look: any other shrinks to one of those without losing an admission.
+/// The limiter decided at some instant between a call's send and its answer. So a window [a, b] certainly contains an admission only if it was sent
+/// at a or later and answered at b or earlier, and only windows from a send to an answer need a look: any other shrinks to one of those without
+/// losing an admission.
 /// </remarks>
 public static class WorstWindow
 {
@@ -18,8 +19,8 @@ public static class WorstWindow
         if (admissions.Count == 0)
             return null;
 
-        // From the latest send to the earliest, each admission counts in every window that ends at its answer or later. Of those that begin at its send, the
-        // worst is one that contains it: one that does not could begin later.
+        // From the latest send to the earliest, each admission counts in every window that ends at its answer or later. Of those that begin at its
+        // send, the worst is one that contains it: one that does not could begin later.
         var byAnswer = admissions.OrderBy(admission => admission.AnsweredAt).ToArray();
         var ranksBySend = Enumerable.Range(0, byAnswer.Length).OrderByDescending(rank => byAnswer[rank].SentAt);
         var ends = new SuffixMaxima(byAnswer.Length, rank => -limit.Accrued(byAnswer[rank].AnsweredAt - byAnswer[0].AnsweredAt));
@@ -53,8 +54,8 @@ public static class WorstWindow
         return new Window(startsAt, endsAt, admittedInWorst, excessTokens);
     }
 
-    // A row of numbers in which all from one on can be raised, and the largest from one on can be read, in O(log n). A tree in an array: each node knows the
-    // largest below it, and what was added to all below it.
+    // A row of numbers in which all from one on can be raised, and the largest from one on can be read, in O(log n). A tree in an array: each node
+    // knows the largest below it, and what was added to all below it.
     private sealed class SuffixMaxima
     {
         private readonly int _leaves;

@@ -3,8 +3,8 @@ using System.Collections.Concurrent;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// What a node has of one kind, by name: one object per name for as long as anybody points to it. It keeps a bounded number at hand; of the others it knows
-/// only while the application keeps them. Thread-safe.
+/// What a node has of one kind, by name: one object per name for as long as anybody points to it. It keeps a bounded number at hand; of the others it
+/// knows only while the application keeps them. Thread-safe.
 /// </summary>
 /// <param name="capacity">How many are kept at hand; beyond it, those not asked for since the last sweep go first.</param>
 /// <param name="create">Makes one.</param>

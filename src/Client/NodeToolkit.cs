@@ -13,13 +13,15 @@ internal sealed class NodeToolkit : IReliabilityToolkit
     private readonly Guid _node;
     private int _channels;
 
-    public NodeToolkit(IGrainFactory grains, NodeClock clock, Chance chance, Guid node, ReliabilityToolkitClientOptions options, ILogger<NodeToolkit> logger)
+    public NodeToolkit(
+        IGrainFactory grains, NodeClock clock, Chance chance, Guid node, ReliabilityToolkitClientOptions options, ILogger<NodeToolkit> logger)
     {
         (_grains, _node) = (grains, node);
         _caller = new AuthorityCaller(clock, chance, options.CallTimeout, logger);
         _rateLimiters = new(options.MaxCachedInstances, name => new RateLimiterNode(Begin<IRateLimiterProtocol>(name)));
         _circuitBreakers = new(options.MaxCachedInstances, name =>
-            new CircuitBreakerNode(Begin<ICircuitBreakerProtocol>(name), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));
+            new CircuitBreakerNode(
+                Begin<ICircuitBreakerProtocol>(name), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));
         _bulkheads = new(options.MaxCachedInstances, name => new BulkheadNode(Begin<IBulkheadProtocol>(name)));
     }
 

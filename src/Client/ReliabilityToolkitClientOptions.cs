@@ -16,8 +16,8 @@ public sealed class ReliabilityToolkitClientOptions
     public int MaxCachedInstances { get; set; } = 10_000;
 
     /// <summary>
-    /// Which exceptions a breaker's calls count as failures, by policy; one that does not count is a success. Default, for a policy that is not in here:
-    /// every exception. A call ended by its own caller's cancellation is neither, and is not asked about.
+    /// Which exceptions a breaker's calls count as failures, by policy; one that does not count is a success. Default, for a policy that is not in
+    /// here: every exception. A call ended by its own caller's cancellation is neither, and is not asked about.
     /// </summary>
     public IDictionary<string, Func<Exception, bool>> IsFailure { get; } = new Dictionary<string, Func<Exception, bool>>(StringComparer.Ordinal);
 

@@ -18,7 +18,8 @@ public sealed partial class ReadmeTests
         {
             var source = File.ReadAllText(Path.Combine(root.FullName, block.Groups["file"].Value));
             var part = block.Groups["part"].Value;
-            var cut = Regex.Match(source, $@"^(?<indent> *)// <{part}>\n(?<code>.*?)^ *// </{part}>", RegexOptions.Multiline | RegexOptions.Singleline);
+            var cut = Regex.Match(
+                source, $@"^(?<indent> *)// <{part}>\n(?<code>.*?)^ *// </{part}>", RegexOptions.Multiline | RegexOptions.Singleline);
             cut.Success.Should().BeTrue($"{block.Groups["file"].Value} has the markers of {part}");
             var code = Regex.Replace(cut.Groups["code"].Value, $"^{cut.Groups["indent"].Value}", "", RegexOptions.Multiline);
             block.Groups["code"].Value.Should().Be(code);

@@ -38,7 +38,9 @@ internal sealed class Arguments
 
     private static T Parse<T>(string name, string text, T min, T max)
         where T : INumber<T> =>
-        T.TryParse(text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number) && number >= min && number <= max
+        T.TryParse(text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
+            && number >= min && number <= max
             ? number
-            : throw new UsageException($"{name} {text}: wants {(T.IsInteger(min) && default(T) is int ? "a whole number" : "a number")} from {min} to {max}.");
+            : throw new UsageException(
+                $"{name} {text}: wants {(T.IsInteger(min) && default(T) is int ? "a whole number" : "a number")} from {min} to {max}.");
 }

@@ -9,7 +9,8 @@ internal static class HelpText
         A web application with an Orleans silo in it, whose limits hold across all instances; and a driver that checks that they do.
 
         {Run} [--instance N] [--http-port P] [--silo-port P] [--gateway-port P] [--primary-port P]
-            Starts instance N (default 1) on this machine: http {ServerOptions.FirstHttpPort}, silo {ServerOptions.FirstSiloPort}, gateway {ServerOptions.FirstGatewayPort}, each + N - 1.
+            Starts instance N (default 1) on this machine: http {ServerOptions.FirstHttpPort}, silo {ServerOptions.FirstSiloPort},
+            gateway {ServerOptions.FirstGatewayPort}, each + N - 1.
             Instance 1 keeps the membership table of this small cluster (--primary-port is its silo port): start it first, stop it last.
 
         {Run} drive [--rate 500] [--tenants 20] [--seconds 10] [--skew 1] [--policy tenant] [--gateways 30000,30001] [--record FILE]
@@ -18,32 +19,38 @@ internal static class HelpText
         {Run} check FILE...
             Checks the records of several drivers of one machine together, as if they were one.
 
-        Exit codes: 0 good; {ExitCode.LimitExceeded} a limit was exceeded; {ExitCode.BadUsage} the command line was not understood; {ExitCode.CouldNotRun} it could not start or connect.
+        Exit codes: 0 good; {ExitCode.LimitExceeded} a limit was exceeded; {ExitCode.BadUsage} the command line was not understood;
+        {ExitCode.CouldNotRun} it could not start or connect.
         """;
 
     public static string ForServer(ServerOptions options) => $$"""
 
-        Instance {{options.Instance}} is up: http://localhost:{{options.HttpPort}}, silo port {{options.SiloPort}}, gateway port {{options.GatewayPort}}. Ctrl-C stops it.
+        Instance {{options.Instance}} is up: {{Url(options)}}, silo port {{options.SiloPort}}, gateway port {{options.GatewayPort}}. Ctrl-C stops it.
 
           An order through retry, limiter, bulkhead and breaker:
-            curl -i http://localhost:{{options.HttpPort}}/orders/tenant-1
+            curl -i {{Url(options)}}/orders/tenant-1
           More orders than the tenant's limit allows (429), with no more at once than the bulkhead holds:
-            curl -s -o /dev/null -w '%{http_code}\n' --parallel --parallel-max 15 'http://localhost:{{options.HttpPort}}/orders/tenant-1?[1-400]' | sort | uniq -c
+            curl -s -o /dev/null -w '%{http_code}\n' --parallel --parallel-max 15 '{{Url(options)}}/orders/tenant-1?[1-400]' | sort | uniq -c
           Break the downstream and watch the circuit open; mend it:
-            curl -X PUT http://localhost:{{options.HttpPort}}/downstream --json '{"failureRate":1,"latencyMs":20}'
-            curl -X PUT http://localhost:{{options.HttpPort}}/downstream --json '{"failureRate":0,"latencyMs":20}'
+            curl -X PUT {{Url(options)}}/downstream --json '{"failureRate":1,"latencyMs":20}'
+            curl -X PUT {{Url(options)}}/downstream --json '{"failureRate":0,"latencyMs":20}'
           Look, and step in:
-            curl http://localhost:{{options.HttpPort}}/limiters/tenant/tenant-1
-            curl http://localhost:{{options.HttpPort}}/bulkheads/database
-            curl http://localhost:{{options.HttpPort}}/breakers/payments
-            curl -X POST http://localhost:{{options.HttpPort}}/breakers/payments/trip     (or isolate, reset)
-            curl http://localhost:{{options.HttpPort}}/health
+            curl {{Url(options)}}/limiters/tenant/tenant-1
+            curl {{Url(options)}}/bulkheads/database
+            curl {{Url(options)}}/breakers/payments
+            curl -X POST {{Url(options)}}/breakers/payments/trip     (or isolate, reset; .../payments/KEY/trip for one key)
+            curl {{Url(options)}}/health
           Another instance, in another terminal; all limits are shared with it:
             {{Run}} {{Joining(options)}}
           Load on the limiters, with a check that none is exceeded:
-            {{Run}} drive --rate 500 --tenants 20 --seconds 10{{(options.GatewayPort == ServerOptions.FirstGatewayPort ? "" : $" --gateways {options.GatewayPort}")}}
+            {{Run}} drive --rate 500 --tenants 20 --seconds 10{{Gateway(options)}}
 
         """;
+
+    private static string Url(ServerOptions options) => $"http://localhost:{options.HttpPort}";
+
+    private static string Gateway(ServerOptions options) =>
+        options.GatewayPort == ServerOptions.FirstGatewayPort ? "" : $" --gateways {options.GatewayPort}";
 
     private static string Joining(ServerOptions options) =>
         $"--instance {options.Instance + 1}{(options.PrimaryPort == ServerOptions.FirstSiloPort ? "" : $" --primary-port {options.PrimaryPort}")}";

@@ -1,6 +1,8 @@
 namespace SiloHost;
 
-/// <summary>Who asks next: the k-th of the tenants in proportion to 1/k^skew (Zipf's law), so that a few ask for more than their limit and most for less.</summary>
+/// <summary>
+/// Who asks next: the k-th of the tenants in proportion to 1/k^skew (Zipf's law), so that a few ask for more than their limit and most for less.
+/// </summary>
 internal sealed class Demand
 {
     private readonly double[] _cumulative;

@@ -17,7 +17,8 @@ internal static class DriveMode
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            return await FailAsync($"No silo answered at gateway {string.Join(", ", options.Gateways)}: {e.Message} Start one first, or name another by --gateways.");
+            return await FailAsync(
+                $"No silo answered at gateway {string.Join(", ", options.Gateways)}: {e.Message} Start one first, or name another by --gateways.");
         }
 
         try
@@ -39,9 +40,11 @@ internal static class DriveMode
         // Ctrl-C: no more calls; what was recorded until then is reported.
         var stopping = host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
         var toolkit = host.Services.GetRequiredService<IReliabilityToolkit>();
-        var tenants = await Task.WhenAll(Enumerable.Range(1, options.Tenants).Select(k => DrivenTenant.OpenAsync(toolkit, options.Policy, $"tenant-{k}", stopping)));
+        var tenants = await Task.WhenAll(
+            Enumerable.Range(1, options.Tenants).Select(k => DrivenTenant.OpenAsync(toolkit, options.Policy, $"tenant-{k}", stopping)));
 
-        Console.WriteLine($"Offering {options.Rate:N0} calls/s over {options.Tenants:N0} tenants of policy \"{options.Policy}\" for {options.Seconds:N0} s.");
+        Console.WriteLine(
+            $"Offering {options.Rate:N0} calls/s over {options.Tenants:N0} tenants of policy \"{options.Policy}\" for {options.Seconds:N0} s.");
         var progress = new Progress();
         using var load = new Load(tenants, options, progress);
         using var loadIsOver = new CancellationTokenSource();

@@ -34,7 +34,8 @@ internal sealed class DrivenTenant(string policy, string name, ClusterRateLimite
     public TenantRecord ToRecord(Guid run, long startedAt, long endedAt)
     {
         lock (_lock)
-            return new TenantRecord(run, policy, name, limit, startedAt, endedAt, _admissions.Count + _refused + _unanswered, _refused, _unanswered, [.. _admissions]);
+            return new TenantRecord(
+                run, policy, name, limit, startedAt, endedAt, _admissions.Count + _refused + _unanswered, _refused, _unanswered, [.. _admissions]);
     }
 
     private void Record(Answer answer, Admission call)

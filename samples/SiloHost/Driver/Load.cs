@@ -2,7 +2,9 @@ using System.Diagnostics;
 
 namespace SiloHost;
 
-/// <summary>Calls the limiters open-loop: when the next call is due does not depend on the answers to those before, as it is with a site's visitors.</summary>
+/// <summary>
+/// Calls the limiters open-loop: when the next call is due does not depend on the answers to those before, as it is with a site's visitors.
+/// </summary>
 internal sealed class Load(IReadOnlyList<DrivenTenant> tenants, DriveOptions options, Progress progress) : IDisposable
 {
     // Where the cluster does not keep up, calls pile up here; beyond this they are not sent, and counted as such.

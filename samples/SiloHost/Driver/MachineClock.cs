@@ -3,8 +3,8 @@ using System.Diagnostics;
 namespace SiloHost;
 
 /// <summary>
-/// The machine's monotonic clock in ticks of 100 ns: on Linux one for all processes, so that records of several drivers can be laid together. Rounded outward,
-/// so that a decision is never taken to lie within a window that it may lie outside of.
+/// The machine's monotonic clock in ticks of 100 ns: on Linux one for all processes, so that records of several drivers can be laid together. Rounded
+/// outward, so that a decision is never taken to lie within a window that it may lie outside of.
 /// </summary>
 internal static class MachineClock
 {

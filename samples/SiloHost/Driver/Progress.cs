@@ -41,7 +41,8 @@ internal sealed class Progress
         var ticks = calls.Select(call => call.Ticks).Order().ToArray();
         var unanswered = calls.Count(call => call.Answer == Answer.None);
         return $"{seconds,4} s   offered {calls.Count,6:N0}   admitted {calls.Count(call => call.Answer == Answer.Admitted),6:N0}"
-            + $"   refused {calls.Count(call => call.Answer == Answer.Refused),6:N0}   p50 {Milliseconds(ticks, 0.5),7:N2} ms   p99 {Milliseconds(ticks, 0.99),7:N2} ms"
+            + $"   refused {calls.Count(call => call.Answer == Answer.Refused),6:N0}"
+            + $"   p50 {Milliseconds(ticks, 0.5),7:N2} ms   p99 {Milliseconds(ticks, 0.99),7:N2} ms"
             + (unanswered == 0 ? "" : $"   unanswered {unanswered:N0}");
     }
 

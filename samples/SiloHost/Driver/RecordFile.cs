@@ -5,7 +5,11 @@ namespace SiloHost;
 /// <summary>A driver's record as a file: JSON lines, one for each tenant.</summary>
 internal static class RecordFile
 {
-    private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web) { RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true };
+    private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web)
+    {
+        RespectNullableAnnotations = true,
+        RespectRequiredConstructorParameters = true,
+    };
 
     /// <summary>Finds out before a run whether its record can be written.</summary>
     /// <exception cref="UsageException">It cannot: the folder does not exist, or may not be written to.</exception>

@@ -47,7 +47,8 @@ internal static class Endpoints
         {
             api.MapPost($"/breakers/{{policy}}/{command}", (string policy, IReliabilityToolkit toolkit, CancellationToken aborted) =>
                 ObeyAsync(toolkit.GetCircuitBreaker(policy), aborted));
-            api.MapPost($"/breakers/{{policy}}/{{key}}/{command}", (string policy, string key, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+            api.MapPost(
+                $"/breakers/{{policy}}/{{key}}/{command}", (string policy, string key, IReliabilityToolkit toolkit, CancellationToken aborted) =>
                 ObeyAsync(toolkit.GetCircuitBreaker(policy, key), aborted));
 
             async Task<CircuitBreakerStatus> ObeyAsync(ClusterCircuitBreaker breaker, CancellationToken aborted)

@@ -3,7 +3,9 @@ using ReliabilityToolkit.Orleans;
 
 namespace SiloHost;
 
-/// <summary>Turns what the toolkit and the downstream throw into problem details (RFC 9457), and what they know of a good time to come back into Retry-After.</summary>
+/// <summary>
+/// Turns what the toolkit and the downstream throw into problem details (RFC 9457), and what they know of a good time to come back into Retry-After.
+/// </summary>
 internal sealed class RefusalsAsProblems : IEndpointFilter
 {
     public async ValueTask<object?> InvokeAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)

@@ -11,15 +11,15 @@ internal static class SiloSetup
 
     private static readonly TimeSpan LongestProbe = TimeSpan.FromSeconds(2);
 
-    // For so long after the cluster gave up a silo that left without a goodbye, its limiters, breakers and bulkheads come up nowhere else, and their callers get
-    // no answer. Longer is stricter, shorter is available sooner. Two seconds: so long Orleans lets a silo go on that has heard that it was given up, and until
-    // it ends the process it may still answer the callers in it. Also, a limiter comes up elsewhere with a full bucket: where that takes no longer than this to
-    // fill (the tenants' takes 1 s), not even a killed silo lets anybody exceed his limit. A silo that is cut off and cannot hear that it was given up goes on
-    // for longer; no lease of a bearable length covers that.
+    // For so long after the cluster gave up a silo that left without a goodbye, its limiters, breakers and bulkheads come up nowhere else, and their
+    // callers get no answer. Longer is stricter, shorter is available sooner. Two seconds: so long Orleans lets a silo go on that has heard that it
+    // was given up, and until it ends the process it may still answer the callers in it. Also, a limiter comes up elsewhere with a full bucket: where
+    // that takes no longer than this to fill (the tenants' takes 1 s), not even a killed silo lets anybody exceed his limit. A silo that is cut off
+    // and cannot hear that it was given up goes on for longer; no lease of a bearable length covers that.
     private static readonly TimeSpan HeldAfterEviction = TimeSpan.FromSeconds(2);
 
-    // Orleans takes off the lease the longest that finding out may take (6 s here, however long it took): a lease of no more than that holds nothing back.
-    // Measured with 8 s: a killed silo's grains answer again after 3 s (noticed after 1 s), a frozen one's after 8 s (noticed after 6 s).
+    // Orleans takes off the lease the longest that finding out may take (6 s here, however long it took): a lease of no more than that holds nothing
+    // back. Measured with 8 s: a killed silo's grains answer again after 3 s (noticed after 1 s), a frozen one's after 8 s (noticed after 6 s).
     private static readonly TimeSpan DirectoryLease = (LongestProbe * MissedProbes) + HeldAfterEviction;
 
     public static void Configure(ISiloBuilder silo, ServerOptions options, IConfiguration configuration)

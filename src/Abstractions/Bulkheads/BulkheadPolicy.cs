@@ -1,6 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>A bulkhead: at most <see cref="Capacity"/> slots are in use in the whole cluster; who finds none free waits, first come first served.</summary>
+/// <summary>
+/// A bulkhead: at most <see cref="Capacity"/> slots are in use in the whole cluster; who finds none free waits, first come first served.
+/// </summary>
 public sealed class BulkheadPolicy
 {
     /// <summary>Slots in the whole cluster. Default 10; 1 to 1,000,000.</summary>
@@ -10,8 +12,8 @@ public sealed class BulkheadPolicy
     public int QueueLimit { get; set; } = 1_000;
 
     /// <summary>
-    /// How long a permit is valid without being renewed. The client renews at a third of it, so a live holder keeps its permit for as long as it likes,
-    /// and a crashed holder's slot is back within this time. Default 15 s; 100 ms to 1 hour.
+    /// How long a permit is valid without being renewed. The client renews at a third of it, so a live holder keeps its permit for as long as it
+    /// likes, and a crashed holder's slot is back within this time. Default 15 s; 100 ms to 1 hour.
     /// </summary>
     public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(15);
 

@@ -5,8 +5,8 @@ namespace ReliabilityToolkit.Orleans;
 /// holder: release it, or renew it, before its lease is over.
 /// </summary>
 /// <remarks>
-/// Every method throws <see cref="UnknownPolicyException"/> where the silo has no such policy, and <see cref="ArgumentException"/> where the grain key
-/// is not a legal name.
+/// Every method throws <see cref="UnknownPolicyException"/> where the silo has no such policy, and <see cref="ArgumentException"/> where the grain
+/// key is not a legal name.
 /// </remarks>
 [Alias("rt.IBulkheadGrain"), GrainInterfaceType("rt.IBulkheadGrain")]
 public interface IBulkheadGrain : IGrainWithStringKey

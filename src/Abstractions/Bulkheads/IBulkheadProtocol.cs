@@ -6,7 +6,9 @@ namespace ReliabilityToolkit.Orleans;
 [Alias("rt.IBulkheadProtocol"), GrainInterfaceType("rt.IBulkheadProtocol")]
 internal interface IBulkheadProtocol : IGrainWithStringKey
 {
-    /// <summary>Asks for slots. Held while its turn has not come; the answer "still waiting" asks for the same request again, which keeps its place.</summary>
+    /// <summary>
+    /// Asks for slots. Held while its turn has not come; the answer "still waiting" asks for the same request again, which keeps its place.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the capacity; nothing has changed.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Acquire")]
@@ -31,7 +33,9 @@ internal interface IBulkheadProtocol : IGrainWithStringKey
     ValueTask<BulkheadStatus> GetStatusAsync(CancellationToken cancellationToken);
 }
 
-/// <summary>"<paramref name="Slots"/> for a caller at the door; answer within <paramref name="HoldFor"/>, if only to say that he still waits."</summary>
+/// <summary>
+/// "<paramref name="Slots"/> for a caller at the door; answer within <paramref name="HoldFor"/>, if only to say that he still waits."
+/// </summary>
 [GenerateSerializer, Immutable, Alias("rt.SlotRequest")]
 internal readonly record struct SlotRequest(
     [property: Id(0)] RequestId Id,

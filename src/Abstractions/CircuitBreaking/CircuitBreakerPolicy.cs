@@ -28,7 +28,8 @@ public sealed class CircuitBreakerPolicy
         faults.Unless(FailureThreshold is >= 1 and <= 1_000_000, nameof(FailureThreshold), FailureThreshold, "1 to 1,000,000");
         faults.Unless(CoolDown >= TimeSpan.FromMilliseconds(1) && CoolDown <= TimeSpan.FromDays(1), nameof(CoolDown), CoolDown, "1 ms to 1 day");
         faults.Unless(HalfOpenMaxCalls is >= 1 and <= 1_000, nameof(HalfOpenMaxCalls), HalfOpenMaxCalls, "1 to 1,000");
-        faults.Unless(TrialLease >= TimeSpan.FromMilliseconds(1) && TrialLease <= TimeSpan.FromDays(1), nameof(TrialLease), TrialLease, "1 ms to 1 day");
+        faults.Unless(
+            TrialLease >= TimeSpan.FromMilliseconds(1) && TrialLease <= TimeSpan.FromDays(1), nameof(TrialLease), TrialLease, "1 ms to 1 day");
         return faults.All;
     }
 }

@@ -8,7 +8,7 @@ public sealed class CircuitOpenException : ReliabilityException
     /// <param name="name">The breaker's policy, with its key where it has one.</param>
     /// <param name="retryAfter">What is left of the cool-down; absent for an isolated breaker and for one whose trials are under way.</param>
     public CircuitOpenException(string name, TimeSpan? retryAfter)
-        : base(retryAfter is { } wait ? $"Circuit \"{name}\" is open for another {wait}." : $"Circuit \"{name}\" is open.", retryAfter) => Name = name;
+        : base($"Circuit \"{name}\" is open{(retryAfter is { } wait ? $" for another {wait}" : "")}.", retryAfter) => Name = name;
 
     /// <summary>The breaker's policy, with its key where it has one.</summary>
     [Id(0)]

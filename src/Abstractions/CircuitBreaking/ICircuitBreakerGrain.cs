@@ -5,8 +5,8 @@ namespace ReliabilityToolkit.Orleans;
 /// handing back the pass that was given.
 /// </summary>
 /// <remarks>
-/// Every method throws <see cref="UnknownPolicyException"/> where the silo has no such policy, and <see cref="ArgumentException"/> where the grain key
-/// is not a legal name.
+/// Every method throws <see cref="UnknownPolicyException"/> where the silo has no such policy, and <see cref="ArgumentException"/> where the grain
+/// key is not a legal name.
 /// </remarks>
 [Alias("rt.ICircuitBreakerGrain"), GrainInterfaceType("rt.ICircuitBreakerGrain")]
 public interface ICircuitBreakerGrain : IGrainWithStringKey

@@ -1,9 +1,9 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// When what is lent ends, and when it is renewed: the same at both ends. The holder counts from before it asked and lets go 1 % early, the lender counts
-/// from when it answered and takes back no sooner: so the holder has let go before anybody else is given it, if the clocks of two nodes run at speeds within
-/// 1 % of each other.
+/// When what is lent ends, and when it is renewed: the same at both ends. The holder counts from before it asked and lets go 1 % early, the lender
+/// counts from when it answered and takes back no sooner: so the holder has let go before anybody else is given it, if the clocks of two nodes run at
+/// speeds within 1 % of each other.
 /// </summary>
 internal static class LeaseTerm
 {

@@ -18,9 +18,11 @@ internal readonly record struct ResourceName(string Policy, string? Key)
     {
         ArgumentNullException.ThrowIfNull(policy);
         if (!IsPolicy(policy))
-            throw new ArgumentException($"A policy name is 1 to {MaxPolicyLength} characters of A-Z a-z 0-9 . _ -; got {Shown(policy)}.", nameof(policy));
+            throw new ArgumentException(
+                $"A policy name is 1 to {MaxPolicyLength} characters of A-Z a-z 0-9 . _ -; got {Shown(policy)}.", nameof(policy));
         if (key is not null && !IsKey(key))
-            throw new ArgumentException($"A key is 1 to {MaxKeyLength} characters of well-formed UTF-16, no control characters; got {Shown(key)}.", nameof(key));
+            throw new ArgumentException(
+                $"A key is 1 to {MaxKeyLength} characters of well-formed UTF-16, no control characters; got {Shown(key)}.", nameof(key));
         return new ResourceName(policy, key);
     }
 

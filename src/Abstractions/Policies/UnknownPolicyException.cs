@@ -9,7 +9,9 @@ public sealed class UnknownPolicyException : ReliabilityException
     /// <param name="policy">The name that was asked for.</param>
     /// <param name="knownPolicies">The names of that kind that the silo has, sorted.</param>
     public UnknownPolicyException(string kind, string policy, IReadOnlyList<string> knownPolicies)
-        : base($"No {kind} policy \"{policy}\" is configured on the silo. Known: {(knownPolicies.Count == 0 ? "none" : string.Join(", ", knownPolicies))}.")
+        : base(
+            $"No {kind} policy \"{policy}\" is configured on the silo. "
+            + $"Known: {(knownPolicies.Count == 0 ? "none" : string.Join(", ", knownPolicies))}.")
     {
         Policy = policy;
         KnownPolicies = [.. knownPolicies];

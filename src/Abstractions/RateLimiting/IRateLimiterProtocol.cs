@@ -10,7 +10,9 @@ internal interface IRateLimiterProtocol : IGrainWithStringKey
     [Alias("Acquire")]
     ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken);
 
-    /// <summary>Takes back what an earlier request was promised, if its instant has not come. May overtake the request, which then takes nothing.</summary>
+    /// <summary>
+    /// Takes back what an earlier request was promised, if its instant has not come. May overtake the request, which then takes nothing.
+    /// </summary>
     [Alias("Cancel")]
     ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken);
 

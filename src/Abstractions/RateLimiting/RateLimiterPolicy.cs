@@ -20,7 +20,8 @@ public sealed class RateLimiterPolicy
 
     /// <summary>
     /// The most tokens that the bucket holds, and so the most that one acquire may ask for. Default 100; 1 to 1,000,000,000.
-    /// Filling an empty bucket may take 30 days at most, and <c>Burst · Period</c> may be at most 2^60 ticks of 100 ns (a burst of 10^9 with a period of 100 s).
+    /// Filling an empty bucket may take 30 days at most, and <c>Burst · Period</c> may be at most 2^60 ticks of 100 ns (a burst of 10^9 with a period
+    /// of 100 s).
     /// </summary>
     public int Burst { get; set; } = 100;
 
@@ -42,7 +43,11 @@ public sealed class RateLimiterPolicy
 
         var bucket = (Int128)Burst * Period.Ticks;
         faults.Unless(bucket <= MaxBucket, "Burst · Period", $"{bucket} ticks", "at most 2^60 ticks of 100 ns");
-        faults.Unless(bucket / TokensPerPeriod <= MaxTimeToFill.Ticks, "Burst · Period / TokensPerPeriod", TimeSpan.FromTicks((long)Int128.Min(bucket / TokensPerPeriod, long.MaxValue)), "at most 30 days");
+        faults.Unless(
+            bucket / TokensPerPeriod <= MaxTimeToFill.Ticks,
+            "Burst · Period / TokensPerPeriod",
+            TimeSpan.FromTicks((long)Int128.Min(bucket / TokensPerPeriod, long.MaxValue)),
+            "at most 30 days");
         return faults.All;
     }
 }

@@ -1,6 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>The grain that decides did not answer within the call's deadline: neither yes nor no. Whether the request was carried out is unknown.</summary>
+/// <summary>
+/// The grain that decides did not answer within the call's deadline: neither yes nor no. Whether the request was carried out is unknown.
+/// </summary>
 [GenerateSerializer, Alias("rt.AuthorityUnavailableException")]
 public sealed class AuthorityUnavailableException : ReliabilityException
 {
@@ -20,7 +22,9 @@ public sealed class AuthorityUnavailableException : ReliabilityException
     [Id(0)]
     public string Name { get; private set; }
 
-    /// <summary>The request was repeated so late that the authority remembers nothing of it: its outcome is as unknown as without an answer.</summary>
+    /// <summary>
+    /// The request was repeated so late that the authority remembers nothing of it: its outcome is as unknown as without an answer.
+    /// </summary>
     internal static AuthorityUnavailableException ForVoidAnswer(string name) =>
         new(name, $"The authority of \"{name}\" no longer remembers a request that was repeated too late.", null);
 }

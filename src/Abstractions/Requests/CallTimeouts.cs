@@ -16,8 +16,8 @@ internal static class CallTimeouts
     public static readonly TimeSpan AnswersKeptFor = Longest * 2;
 
     /// <summary>
-    /// How long an authority holds the call of a waiter who does not say otherwise: an activation that is to move waits for its held calls, and everybody
-    /// else waits for it, so a hold must leave time to ask the successor.
+    /// How long an authority holds the call of a waiter who does not say otherwise: an activation that is to move waits for its held calls, and
+    /// everybody else waits for it, so a hold must leave time to ask the successor.
     /// </summary>
     public static readonly TimeSpan LongestHold = Default / 2;
 }

@@ -1,8 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The toolkit's own source of chance: the one that an application registered for its own ends may not be thread-safe, or may be seeded. Thread-safe if
-/// <paramref name="random"/> is.
+/// The toolkit's own source of chance: the one that an application registered for its own ends may not be thread-safe, or may be seeded. Thread-safe
+/// if <paramref name="random"/> is.
 /// </summary>
 internal sealed class Chance(Random random)
 {

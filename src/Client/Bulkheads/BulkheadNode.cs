@@ -4,8 +4,8 @@ using System.Threading.RateLimiting;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The shell of a bulkhead on its node: one per node and name, whatever objects point to it. It asks the authority, renews what <see cref="HeldPermits"/>
-/// says is due, and tells permits that they are lost.
+/// The shell of a bulkhead on its node: one per node and name, whatever objects point to it. It asks the authority, renews what <see
+/// cref="HeldPermits"/> says is due, and tells permits that they are lost.
 /// </summary>
 internal sealed class BulkheadNode
 {
@@ -72,7 +72,8 @@ internal sealed class BulkheadNode
         Interlocked.Increment(ref _waiting);
         try
         {
-            var reply = await _conversation.AskAsync((permitCount, mayWait, _conversation.Caller.Hold), Acquire, cancellationToken).ConfigureAwait(false);
+            var reply = await _conversation.AskAsync((permitCount, mayWait, _conversation.Caller.Hold), Acquire, cancellationToken)
+                .ConfigureAwait(false);
             return reply.Answer.Verdict switch
             {
                 SlotVerdict.Granted => Admit(reply),
@@ -115,7 +116,9 @@ internal sealed class BulkheadNode
     // The slots are free when it arrives, or when the lease ends.
     private static async ValueTask GiveBackAsync(Conversation<IBulkheadProtocol> conversation, RequestId id) =>
         await conversation.CallAsync(
-            new SlotRelease(id), static (authority, release, token) => authority.ReleaseAsync(release, token), CancellationToken.None).ConfigureAwait(false);
+            new SlotRelease(id),
+            static (authority, release, token) => authority.ReleaseAsync(release, token),
+            CancellationToken.None).ConfigureAwait(false);
 
     private BulkheadPermit Admit(in Reply<SlotGrant> reply)
     {
@@ -170,7 +173,9 @@ internal sealed class BulkheadNode
     private async ValueTask RenewAsync(ImmutableArray<long> permits, Instant askedAt)
     {
         var renewal = await _conversation.CallAsync(
-            new SlotRenewalRequest(permits), static (authority, request, token) => authority.RenewAsync(request, token), CancellationToken.None).ConfigureAwait(false);
+            new SlotRenewalRequest(permits),
+            static (authority, request, token) => authority.RenewAsync(request, token),
+            CancellationToken.None).ConfigureAwait(false);
         BulkheadPermit[] lost;
         lock (_lock)
         {

@@ -33,7 +33,9 @@ public sealed class BulkheadPermit : RateLimitLease
     /// <summary>Whether slots were given. Whether they are still held, <see cref="Lost"/> tells.</summary>
     public override bool IsAcquired { get; }
 
-    /// <summary>Cancelled once the permit could not be renewed and may soon be somebody else's: stop what the slots protect. Never cancelled by disposing.</summary>
+    /// <summary>
+    /// Cancelled once the permit could not be renewed and may soon be somebody else's: stop what the slots protect. Never cancelled by disposing.
+    /// </summary>
     public CancellationToken Lost
     {
         get

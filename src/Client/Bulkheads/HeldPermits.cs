@@ -6,8 +6,8 @@ namespace ReliabilityToolkit.Orleans;
 /// The permits of one bulkhead that a node holds, and until when it may believe so. Not thread-safe: its bulkhead guards it.
 /// </summary>
 /// <remarks>
-/// A lease is counted as <see cref="LeaseTerm"/> says: the holder has let go before the authority gives the slot to anybody else. All permits are renewed in
-/// one call, at a third of the lease; two calls may be lost.
+/// A lease is counted as <see cref="LeaseTerm"/> says: the holder has let go before the authority gives the slot to anybody else. All permits are
+/// renewed in one call, at a third of the lease; two calls may be lost.
 /// </remarks>
 internal sealed class HeldPermits
 {

@@ -44,8 +44,8 @@ internal sealed class CircuitBreakerNode
     }
 
     /// <summary>
-    /// Tells the authority how a call went. Without the caller's token: his call is over, and its outcome counts. Never throws: his result is worth more to
-    /// him than our count.
+    /// Tells the authority how a call went. Without the caller's token: his call is over, and its outcome counts. Never throws: his result is worth
+    /// more to him than our count.
     /// </summary>
     public ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome) => _conversation.TryTellAsync(TellAsync(_conversation, pass, outcome));
 
@@ -56,8 +56,8 @@ internal sealed class CircuitBreakerNode
         _conversation.CallAsync(true, static (authority, _, token) => authority.GetStatusAsync(token), cancellationToken);
 
     /// <summary>
-    /// What an error of the call means. What does not count as a failure is an answer of a downstream that lives: a success. A predicate that throws cannot
-    /// tell, and hides nothing: a failure.
+    /// What an error of the call means. What does not count as a failure is an answer of a downstream that lives: a success. A predicate that throws
+    /// cannot tell, and hides nothing: a failure.
     /// </summary>
     public CircuitOutcome Judge(Exception error, CancellationToken cancellationToken)
     {

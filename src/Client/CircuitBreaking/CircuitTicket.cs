@@ -2,7 +2,8 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
 /// The answer to a caller at a breaker's door, for those who want no exceptions. Where it is admitted, make the call and tell how it went, once;
-/// what is told after the first time, or on a ticket that was not admitted, is left out. Disposing a ticket that was not decided tells <see cref="Ignore"/>.
+/// what is told after the first time, or on a ticket that was not admitted, is left out. Disposing a ticket that was not decided tells <see
+/// cref="Ignore"/>.
 /// </summary>
 public sealed class CircuitTicket : IDisposable, IAsyncDisposable
 {
@@ -20,7 +21,9 @@ public sealed class CircuitTicket : IDisposable, IAsyncDisposable
     /// <summary>Whether the call may be made.</summary>
     public bool IsAdmitted => _pass.IsAdmitted;
 
-    /// <summary>For a ticket that was not admitted, what is left of the cool-down; absent where nobody can tell (isolated, or trials under way).</summary>
+    /// <summary>
+    /// For a ticket that was not admitted, what is left of the cool-down; absent where nobody can tell (isolated, or trials under way).
+    /// </summary>
     public TimeSpan? RetryAfter => _pass.RetryAfter;
 
     /// <summary>The state in which the answer was given.</summary>
@@ -29,7 +32,10 @@ public sealed class CircuitTicket : IDisposable, IAsyncDisposable
     /// <summary>The call succeeded. Returns when the authority knows, or has not answered in time.</summary>
     public ValueTask Succeed() => Tell(CircuitOutcome.Succeeded);
 
-    /// <summary>The call failed. Returns when the authority knows, or has not answered in time: a failure that reaches the threshold has then opened the circuit.</summary>
+    /// <summary>
+    /// The call failed. Returns when the authority knows, or has not answered in time: a failure that reaches the threshold has then opened the
+    /// circuit.
+    /// </summary>
     public ValueTask Fail() => Tell(CircuitOutcome.Failed);
 
     /// <summary>The call is neither success nor failure, as when its caller cancelled.</summary>

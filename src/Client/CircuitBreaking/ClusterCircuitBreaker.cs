@@ -13,7 +13,9 @@ public sealed class ClusterCircuitBreaker
 
     internal ClusterCircuitBreaker(CircuitBreakerNode node) => _node = node;
 
-    /// <summary>Makes the call if the circuit lets it through, and tells the circuit how it went. The call's result or error reaches the caller unchanged.</summary>
+    /// <summary>
+    /// Makes the call if the circuit lets it through, and tells the circuit how it went. The call's result or error reaches the caller unchanged.
+    /// </summary>
     /// <param name="operation">The call, handed <paramref name="state"/> and <paramref name="cancellationToken"/>.</param>
     /// <param name="state">Handed to the operation, in place of a closure.</param>
     /// <param name="cancellationToken">The caller's. A call that it ends is neither success nor failure.</param>
@@ -46,7 +48,8 @@ public sealed class ClusterCircuitBreaker
     }
 
     /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
-    public async ValueTask CallAsync<TState>(Func<TState, CancellationToken, ValueTask> operation, TState state, CancellationToken cancellationToken = default)
+    public async ValueTask CallAsync<TState>(
+        Func<TState, CancellationToken, ValueTask> operation, TState state, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(operation);
         await CallAsync(

@@ -7,8 +7,8 @@ namespace ReliabilityToolkit.Orleans;
 /// Get it from <see cref="IReliabilityToolkit"/>; it is shared, thread-safe, and takes part wherever a <see cref="RateLimiter"/> does.
 /// </summary>
 /// <remarks>
-/// The toolkit owns it: disposing it does nothing. Where the authority does not answer in time, or this node's host has stopped, the lease is not acquired
-/// and its reason is <see cref="RefusalReason.AuthorityUnavailable"/>.
+/// The toolkit owns it: disposing it does nothing. Where the authority does not answer in time, or this node's host has stopped, the lease is not
+/// acquired and its reason is <see cref="RefusalReason.AuthorityUnavailable"/>.
 /// </remarks>
 public sealed class ClusterRateLimiter : RateLimiter
 {
@@ -63,7 +63,9 @@ public sealed class ClusterRateLimiter : RateLimiter
         return _node.Attempt(permitCount);
     }
 
-    /// <summary>Waits in the cluster's line for the tokens: one grain call, which tells when they will be there. A cancelled wait gives them back.</summary>
+    /// <summary>
+    /// Waits in the cluster's line for the tokens: one grain call, which tells when they will be there. A cancelled wait gives them back.
+    /// </summary>
     protected override ValueTask<RateLimitLease> AcquireAsyncCore(int permitCount, CancellationToken cancellationToken)
     {
         PermitCount.ThrowIfBelowOne(permitCount);

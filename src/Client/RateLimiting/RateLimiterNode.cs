@@ -4,7 +4,8 @@ using System.Threading.RateLimiting;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The shell of a limiter on its node: one per node and name, whatever objects point to it. It asks the authority, waits for promised tokens, and counts.
+/// The shell of a limiter on its node: one per node and name, whatever objects point to it. It asks the authority, waits for promised tokens, and
+/// counts.
 /// </summary>
 internal sealed class RateLimiterNode
 {
@@ -84,7 +85,8 @@ internal sealed class RateLimiterNode
         return TokenLease.From(grant);
     }
 
-    public async Task ResetAsync(CancellationToken cancellationToken) => await _conversation.AskAsync(true, Refill, cancellationToken).ConfigureAwait(false);
+    public async Task ResetAsync(CancellationToken cancellationToken) =>
+        await _conversation.AskAsync(true, Refill, cancellationToken).ConfigureAwait(false);
 
     public ValueTask<RateLimiterStatus> GetStatusAsync(CancellationToken cancellationToken) =>
         _conversation.CallAsync(true, static (authority, _, token) => authority.GetStatusAsync(token), cancellationToken);

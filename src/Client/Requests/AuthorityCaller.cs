@@ -3,7 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// How a node calls the authorities. A call that got no answer is made again, with full jitter, until its time is over: all requests are safe to repeat.
+/// How a node calls the authorities. A call that got no answer is made again, with full jitter, until its time is over: all requests are safe to
+/// repeat.
 /// </summary>
 internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan timeout, ILogger logger)
 {
@@ -20,14 +21,17 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     /// <summary>How long a call waits for an answer, repeats included.</summary>
     public TimeSpan Timeout { get; } = timeout;
 
-    /// <summary>How long an authority may hold the call of one who waits: short of any attempt, so that a waiter notices as soon as others that it has gone.</summary>
+    /// <summary>
+    /// How long an authority may hold the call of one who waits: short of any attempt, so that a waiter notices as soon as others that it has gone.
+    /// </summary>
     public TimeSpan Hold { get; } = timeout / 4;
 
     /// <summary>The deadline of a call's first attempt.</summary>
     public CancellationToken FirstAttempt(Instant startedAt) => _firstAttempts.Next(startedAt);
 
     /// <summary>Everything but an answer of the grain: rejected, shed, lost, late. All but the first leave open whether it was carried out.</summary>
-    public static bool IsUnanswered(Exception e) => e is global::Orleans.Runtime.OrleansException or TimeoutException or OperationCanceledException or ObjectDisposedException;
+    public static bool IsUnanswered(Exception e) =>
+        e is OrleansException or TimeoutException or OperationCanceledException or ObjectDisposedException;
 
     /// <summary>The further attempts of a call.</summary>
     /// <param name="name">Of the limiter, breaker or bulkhead, for the exception.</param>
@@ -75,8 +79,8 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     }
 
     /// <summary>
-    /// Tokens that are cancelled a while after now, one for all calls that begin within a twentieth of that: a timer of its own would cost each call more
-    /// than the rest of it.
+    /// Tokens that are cancelled a while after now, one for all calls that begin within a twentieth of that: a timer of its own would cost each call
+    /// more than the rest of it.
     /// </summary>
     private sealed class SharedDeadlines(NodeClock clock, TimeSpan timeout)
     {

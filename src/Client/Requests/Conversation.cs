@@ -4,8 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// What one limiter, breaker or bulkhead of a node and its authority say to each other: the one place in which requests are numbered, repeated, given up and
-/// taken back. Thread-safe.
+/// What one limiter, breaker or bulkhead of a node and its authority say to each other: the one place in which requests are numbered, repeated, given
+/// up and taken back. Thread-safe.
 /// </summary>
 /// <param name="name">The policy, with its key where it has one.</param>
 /// <param name="authority">The grain.</param>
@@ -120,10 +120,14 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
         return answer;
     }
 
-    /// <summary>Lets what is told to the authority go on in the background. Where it fails, nobody is left to hear of it: it is logged and counted.</summary>
+    /// <summary>
+    /// Lets what is told to the authority go on in the background. Where it fails, nobody is left to hear of it: it is logged and counted.
+    /// </summary>
     public void Tell(ValueTask telling) => _ = TryTellAsync(telling).AsTask();
 
-    /// <summary>Waits for what is told to the authority. Where it fails, that does not concern the caller, who has his result: it is logged and counted.</summary>
+    /// <summary>
+    /// Waits for what is told to the authority. Where it fails, that does not concern the caller, who has his result: it is logged and counted.
+    /// </summary>
     public async ValueTask TryTellAsync(ValueTask telling)
     {
         try
@@ -160,7 +164,11 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
     }
 
     private async ValueTask<TAnswer> CallAgainAsync<TCall, TAnswer>(
-        TCall call, Func<TCall, CancellationToken, ValueTask<TAnswer>> send, Instant startedAt, Exception failure, CancellationToken cancellationToken)
+        TCall call,
+        Func<TCall, CancellationToken, ValueTask<TAnswer>> send,
+        Instant startedAt,
+        Exception failure,
+        CancellationToken cancellationToken)
     {
         try
         {
@@ -175,7 +183,8 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
         }
     }
 
-    [LoggerMessage(EventId = 101, Level = LogLevel.Warning, Message = "The authority of {Name} does not answer. Further failures are not logged until it does.")]
+    [LoggerMessage(
+        EventId = 101, Level = LogLevel.Warning, Message = "The authority of {Name} does not answer. Further failures are not logged until it does.")]
     private static partial void LogOut(ILogger logger, string name, Exception exception);
 
     [LoggerMessage(EventId = 102, Level = LogLevel.Information, Message = "The authority of {Name} answers again.")]

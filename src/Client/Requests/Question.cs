@@ -1,6 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>One kind of numbered request: how it is sent, and what is to be done when nobody waits for its answer any more. Made once per kind.</summary>
+/// <summary>
+/// One kind of numbered request: how it is sent, and what is to be done when nobody waits for its answer any more. Made once per kind.
+/// </summary>
 internal sealed class Question<TAuthority, TMessage, TAnswer>
 {
     /// <summary>Makes the grain call; invoked afresh for each attempt.</summary>
@@ -9,7 +11,10 @@ internal sealed class Question<TAuthority, TMessage, TAnswer>
     /// <summary>Whether the answer says that it is not decided yet: the same is then asked again, under the same number.</summary>
     public Func<TAnswer, bool> IsUndecided { get; init; } = static _ => false;
 
-    /// <summary>The caller has gone, or no answer came: gives back what the request may have got, now or when it arrives after all. Absent: nothing to give back.</summary>
+    /// <summary>
+    /// The caller has gone, or no answer came: gives back what the request may have got, now or when it arrives after all. Absent: nothing to give
+    /// back.
+    /// </summary>
     public Func<Conversation<TAuthority>, RequestId, ValueTask>? TakeBack { get; init; }
 }
 

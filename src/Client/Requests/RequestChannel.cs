@@ -3,12 +3,12 @@ using System.Numerics;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// Numbers the requests of one limiter, breaker or bulkhead of a node, gives each a slot, and knows the oldest whose answer is still awaited. Thread-safe;
-/// a few nanoseconds.
+/// Numbers the requests of one limiter, breaker or bulkhead of a node, gives each a slot, and knows the oldest whose answer is still awaited.
+/// Thread-safe; a few nanoseconds.
 /// </summary>
 /// <remarks>
-/// For the oldest it keeps two counts and no list: open requests older than a mark, and those since. When the older ones are all answered, the mark moves up.
-/// So the oldest open number is told a little too low at times, and never too high.
+/// For the oldest it keeps two counts and no list: open requests older than a mark, and those since. When the older ones are all answered, the mark
+/// moves up. So the oldest open number is told a little too low at times, and never too high.
 /// </remarks>
 internal sealed class RequestChannel(Guid node, int channel)
 {

@@ -13,7 +13,9 @@ internal static class Backoff
         return baseDelay.Ticks > maxDelay.Ticks >> doublings ? maxDelay : TimeSpan.FromTicks(baseDelay.Ticks << doublings);
     }
 
-    /// <summary>The delay for a chance in [0, 1), jittered at the cap too: clamped after the jitter, capped callers would come back in step.</summary>
+    /// <summary>
+    /// The delay for a chance in [0, 1), jittered at the cap too: clamped after the jitter, capped callers would come back in step.
+    /// </summary>
     public static TimeSpan Delay(TimeSpan baseDelay, TimeSpan maxDelay, int failedAttempts, double chance) =>
         TimeSpan.FromTicks((long)(chance * (Cap(baseDelay, maxDelay, failedAttempts).Ticks + 1.0)));
 }

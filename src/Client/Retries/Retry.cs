@@ -5,9 +5,10 @@ namespace ReliabilityToolkit.Orleans;
 /// (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). Local; immutable; thread-safe.
 /// </summary>
 /// <remarks>
-/// The operation is invoked afresh for each attempt. The last error reaches the caller unchanged. Cancellation ends a wait at once and is never retried.
-/// Where the error is a <see cref="ReliabilityException"/> that knows a RetryAfter, that is waited for first and the jittered delay comes on top, so
-/// that all who were turned away with the same RetryAfter do not come back in the same instant. A <see cref="RetryOptions.RetryIf"/> that throws says no.
+/// The operation is invoked afresh for each attempt. The last error reaches the caller unchanged. Cancellation ends a wait at once and is never
+/// retried. Where the error is a <see cref="ReliabilityException"/> that knows a RetryAfter, that is waited for first and the jittered delay comes on
+/// top, so that all who were turned away with the same RetryAfter do not come back in the same instant. A <see cref="RetryOptions.RetryIf"/> that
+/// throws says no.
 /// </remarks>
 public sealed class Retry
 {
@@ -35,7 +36,10 @@ public sealed class Retry
         _random = options.Random;
     }
 
-    /// <summary>Runs the operation until it succeeds, may not be retried, or has used up its attempts. No allocation where the first attempt succeeds without waiting.</summary>
+    /// <summary>
+    /// Runs the operation until it succeeds, may not be retried, or has used up its attempts. No allocation where the first attempt succeeds without
+    /// waiting.
+    /// </summary>
     /// <param name="operation">Invoked once per attempt, with <paramref name="state"/> and <paramref name="cancellationToken"/>.</param>
     /// <param name="state">Handed to the operation, in place of a closure.</param>
     /// <param name="cancellationToken">Ends the wait between attempts at once; handed to the operation.</param>
@@ -61,7 +65,8 @@ public sealed class Retry
     }
 
     /// <inheritdoc cref="RunAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
-    public ValueTask RunAsync<TState>(Func<TState, CancellationToken, ValueTask> operation, TState state, CancellationToken cancellationToken = default)
+    public ValueTask RunAsync<TState>(
+        Func<TState, CancellationToken, ValueTask> operation, TState state, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(operation);
         var run = RunAsync(static (call, token) => WithoutResult(call.operation(call.state, token)), (operation, state), cancellationToken);
@@ -136,10 +141,13 @@ public sealed class Retry
     private TimeSpan DelayAfter(int failedAttempts, Exception e)
     {
         var jittered = Backoff.Delay(_baseDelay, _maxDelay, failedAttempts, _random.NextDouble());
-        return e is ReliabilityException { RetryAfter: { } floor } && floor > TimeSpan.Zero && floor < TimeSpan.MaxValue - jittered ? floor + jittered : jittered;
+        return e is ReliabilityException { RetryAfter: { } floor } && floor > TimeSpan.Zero && floor < TimeSpan.MaxValue - jittered
+            ? floor + jittered
+            : jittered;
     }
 
-    // A ValueTask may stand on a source that is used again once its result has been taken: it must be taken, exactly once, also where nobody wants it.
+    // A ValueTask may stand on a source that is used again once its result has been taken: it must be taken, exactly once, also where nobody wants
+    // it.
     private static ValueTask<bool> WithoutResult(ValueTask operation)
     {
         if (!operation.IsCompletedSuccessfully)

@@ -8,7 +8,9 @@ public sealed class RetryOptions
     /// <summary>Attempts in all, the first included. Default 3; 1 (never again) to <see cref="int.MaxValue"/>.</summary>
     public int MaxAttempts { get; set; } = 3;
 
-    /// <summary>The longest delay after the first failure; it doubles with each further one, up to <see cref="MaxDelay"/>. Default 100 ms; 0 to 1 day.</summary>
+    /// <summary>
+    /// The longest delay after the first failure; it doubles with each further one, up to <see cref="MaxDelay"/>. Default 100 ms; 0 to 1 day.
+    /// </summary>
     public TimeSpan BaseDelay { get; set; } = TimeSpan.FromMilliseconds(100);
 
     /// <summary>
@@ -18,15 +20,17 @@ public sealed class RetryOptions
     public TimeSpan MaxDelay { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Which errors are worth another attempt; where it throws, that one is not. Default: every error. The caller's own cancellation is never retried and
-    /// never asked about.
+    /// Which errors are worth another attempt; where it throws, that one is not. Default: every error. The caller's own cancellation is never retried
+    /// and never asked about.
     /// </summary>
     public Func<Exception, bool>? RetryIf { get; set; }
 
     /// <summary>The clock of the delays. Default: the system's.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
 
-    /// <summary>The source of the jitter. Default: the shared one. Another one must be thread-safe if the <see cref="Retry"/> is used by several threads.</summary>
+    /// <summary>
+    /// The source of the jitter. Default: the shared one. Another one must be thread-safe if the <see cref="Retry"/> is used by several threads.
+    /// </summary>
     public Random Random { get; set; } = Random.Shared;
 
     /// <summary>Every fault of these options, one sentence each; empty where there is none.</summary>

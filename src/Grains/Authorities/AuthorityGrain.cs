@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The shell that all authority grains share, and their one funnel: it reads the clock, finds the machine under today's policy, does each request once, and
-/// keeps the activation for as long as the machine has something to remember.
+/// The shell that all authority grains share, and their one funnel: it reads the clock, finds the machine under today's policy, does each request
+/// once, and keeps the activation for as long as the machine has something to remember.
 /// </summary>
 internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeClock clock, PolicySource source, Chance chance, ILogger logger)
     : Grain, IPolicyFollower
@@ -170,8 +170,8 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
         (_policy, _policies) = (policy, policies);
     }
 
-    // What an activation numbers (permits, generations, trials) must not be taken for what its predecessor numbered, whose holders may live on. So it starts
-    // at the wall clock's milliseconds, with room for a million numbers in each, and by chance within one, should two silos' clocks differ.
+    // What an activation numbers (permits, generations, trials) must not be taken for what its predecessor numbered, whose holders may live on. So it
+    // starts at the wall clock's milliseconds, with room for a million numbers in each, and by chance within one, should two silos' clocks differ.
     private long NewEpoch() => (Clock.Time.GetUtcNow().ToUnixTimeMilliseconds() << 20) + chance.Next(1 << 20);
 
     [LoggerMessage(EventId = 1, Level = LogLevel.Warning, Message = "The policy of {Name} was taken out of the configuration while it is in use.")]

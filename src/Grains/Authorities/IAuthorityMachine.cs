@@ -1,8 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// What every authority machine can do beside its own verbs. A machine is handed the time; its grain guards it, reads the clock, and sees to it that each
-/// request is done once.
+/// What every authority machine can do beside its own verbs. A machine is handed the time; its grain guards it, reads the clock, and sees to it that
+/// each request is done once.
 /// </summary>
 internal interface IAuthorityMachine<in TPolicy, TAnswer> : IAnswers<TAnswer>
 {

@@ -1,8 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// When an activation must not be collected for being idle: for as long as its machine has something to remember, and no longer. A pure rule; the grain asks
-/// Orleans for what it says.
+/// When an activation must not be collected for being idle: for as long as its machine has something to remember, and no longer. A pure rule; the
+/// grain asks Orleans for what it says.
 /// </summary>
 internal struct Retention
 {
@@ -12,8 +12,8 @@ internal struct Retention
     private Instant _keptUntil;
 
     /// <summary>
-    /// What to ask Orleans for by <c>DelayDeactivation</c>: a time from now, <see cref="Timeout.InfiniteTimeSpan"/>, or zero for no longer than any other
-    /// activation. Null where what was asked before still fits.
+    /// What to ask Orleans for by <c>DelayDeactivation</c>: a time from now, <see cref="Timeout.InfiniteTimeSpan"/>, or zero for no longer than any
+    /// other activation. Null where what was asked before still fits.
     /// </summary>
     /// <param name="memorableUntil">Until when the machine has something to remember.</param>
     /// <param name="now">The grain's instant.</param>

@@ -4,7 +4,8 @@ using Orleans.Concurrency;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The shell around <see cref="SlotLedger"/>: it holds the calls of those who wait. Reentrant: the machine is synchronous, and only waits are awaited.
+/// The shell around <see cref="SlotLedger"/>: it holds the calls of those who wait. Reentrant: the machine is synchronous, and only waits are
+/// awaited.
 /// </summary>
 [GrainType("rt.bulkhead"), Reentrant]
 internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<BulkheadGrain> logger)
@@ -109,8 +110,8 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance
         return new(HoldAsync(held.Task, isShorter ? request.HoldFor : CallTimeouts.LongestHold, cancellationToken));
     }
 
-    // The machine answers in time, by the grain's timer. But an activation that is to move lets no tick pass once another call stands in its queue, and does
-    // not move until this call has ended: a timer that needs no turn of the grain sees to that.
+    // The machine answers in time, by the grain's timer. But an activation that is to move lets no tick pass once another call stands in its queue,
+    // and does not move until this call has ended: a timer that needs no turn of the grain sees to that.
     private async Task<SlotGrant> HoldAsync(Task<SlotGrant> held, TimeSpan hold, CancellationToken cancellationToken)
     {
         await ((Task)held).WaitAsync(hold, Clock.Time, cancellationToken)

@@ -6,8 +6,9 @@ namespace ReliabilityToolkit.Orleans;
 /// The authority of one bulkhead: who holds how many slots until when, and who waits, first come first served. Not thread-safe: the grain guards it.
 /// </summary>
 /// <remarks>
-/// An acquire that must wait is answered later: it then stands among the <see cref="TryTakeAnswer">answers</see>. "Still waiting" is an answer too, given
-/// when the asker wanted to hear something; by asking again under the same number he keeps his place. One who is not heard of for a lease has gone.
+/// An acquire that must wait is answered later: it then stands among the <see cref="TryTakeAnswer">answers</see>. "Still waiting" is an answer too,
+/// given when the asker wanted to hear something; by asking again under the same number he keeps his place. One who is not heard of for a lease has
+/// gone.
 /// </remarks>
 /// <param name="policy">Validated.</param>
 /// <param name="epoch">Where permit numbers start: above those of every earlier activation, whose holders may still renew them.</param>
@@ -65,8 +66,8 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
     }
 
     /// <summary>
-    /// A grant that is repeated starts its lease anew, for the asker counts it from before he asked again; once the permit has ended, there is nothing
-    /// left to repeat, and no slot for a late copy.
+    /// A grant that is repeated starts its lease anew, for the asker counts it from before he asked again; once the permit has ended, there is
+    /// nothing left to repeat, and no slot for a late copy.
     /// </summary>
     public SlotGrant Repeat(in SlotGrant earlier, Instant answeredAt, Instant now)
     {

@@ -4,14 +4,17 @@ namespace ReliabilityToolkit.Orleans;
 /// The authority of one circuit breaker: its state as a function of what it heard and of the time. Not thread-safe: the grain guards it.
 /// </summary>
 /// <remarks>
-/// Every change of state starts a new generation. A call carries the generation in which it was admitted, and its result counts in that one only: five calls
-/// are under way when the circuit opens, closes and is well again; their time-outs, thirty seconds later, are not five failures of today.
+/// Every change of state starts a new generation. A call carries the generation in which it was admitted, and its result counts in that one only:
+/// five calls are under way when the circuit opens, closes and is well again; their time-outs, thirty seconds later, are not five failures of today.
 /// </remarks>
 /// <param name="policy">Validated.</param>
-/// <param name="epoch">Where generations and trial numbers start: above those of every earlier activation, whose passes may still be under way.</param>
+/// <param name="epoch">
+/// Where generations and trial numbers start: above those of every earlier activation, whose passes may still be under way.
+/// </param>
 internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthorityMachine<CircuitBreakerPolicy, CircuitPass>
 {
-    private readonly List<Trial> _trials = []; // of all generations: a trial is under way until it is answered or its lease ends, whatever the circuit does meanwhile
+    // of all generations: a trial is under way until it is answered or its lease ends, whatever the circuit does meanwhile
+    private readonly List<Trial> _trials = [];
     private CircuitBreakerPolicy _policy = policy;
     private CircuitState _state = CircuitState.Closed;
     private long _generation = epoch;
@@ -22,8 +25,8 @@ internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthor
     private Instant _lastFailureAt;
 
     /// <summary>
-    /// How long failures, and an open circuit after its cool-down, are remembered where nobody asks; then a caller finds it closed with nothing counted.
-    /// An hour: so that a thousand tenants with a failure each do not stay in memory for long.
+    /// How long failures, and an open circuit after its cool-down, are remembered where nobody asks; then a caller finds it closed with nothing
+    /// counted. An hour: so that a thousand tenants with a failure each do not stay in memory for long.
     /// </summary>
     public static readonly TimeSpan RememberedFor = TimeSpan.FromHours(1);
 
@@ -43,8 +46,8 @@ internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthor
     }
 
     /// <summary>
-    /// What was admitted before the circuit changed is not admitted after: a kill switch was thrown while the answer was under way. Nor is it made a trial,
-    /// for a mere copy of the request has nobody behind it who would answer.
+    /// What was admitted before the circuit changed is not admitted after: a kill switch was thrown while the answer was under way. Nor is it made a
+    /// trial, for a mere copy of the request has nobody behind it who would answer.
     /// </summary>
     public CircuitPass Repeat(in CircuitPass earlier, Instant answeredAt, Instant now)
     {
@@ -106,7 +109,8 @@ internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthor
         return new CircuitBreakerStatus(_state, _failures, _trials.Count, RetryAfter(now), _generation);
     }
 
-    // What time alone does: a cool-down ends; a trial that nobody answered counts as a failure at the end of its lease, if the circuit still waits for it.
+    // What time alone does: a cool-down ends; a trial that nobody answered counts as a failure at the end of its lease, if the circuit still waits
+    // for it.
     private void Advance(Instant now)
     {
         while (true)

@@ -1,8 +1,11 @@
+using System.Reflection;
 using Microsoft.Extensions.Configuration;
 
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>Reads policies from configuration. A setting that is misspelled or malformed becomes one fault beside the others, not the end of reading.</summary>
+/// <summary>
+/// Reads policies from configuration. A setting that is misspelled or malformed becomes one fault beside the others, not the end of reading.
+/// </summary>
 internal static class PolicyBinder
 {
     public static void Bind(IConfiguration section, ReliabilityToolkitPolicies policies)
@@ -49,9 +52,11 @@ internal static class PolicyBinder
         }
         catch (InvalidOperationException e)
         {
-            faults.Add(typeof(TPolicy).GetProperty(setting.Key, System.Reflection.BindingFlags.Public | System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.IgnoreCase) is null
-                ? $"{setting.Path}: no such setting; legal here: {string.Join(", ", typeof(TPolicy).GetProperties().Select(property => property.Name))}."
-                : $"{setting.Path}: {setting.Value} cannot be read. {e.InnerException?.Message ?? e.Message}");
+            var isKnown = typeof(TPolicy).GetProperty(setting.Key, BindingFlags.Public | BindingFlags.Instance | BindingFlags.IgnoreCase) is not null;
+            var known = string.Join(", ", typeof(TPolicy).GetProperties().Select(property => property.Name));
+            faults.Add(isKnown
+                ? $"{setting.Path}: {setting.Value} cannot be read. {e.InnerException?.Message ?? e.Message}"
+                : $"{setting.Path}: no such setting; legal here: {known}.");
         }
     }
 }

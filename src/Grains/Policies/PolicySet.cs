@@ -2,7 +2,9 @@ using System.Collections.Frozen;
 
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>The policies that are in force, read together and replaced together. A policy that a reload left as it was stays the same object.</summary>
+/// <summary>
+/// The policies that are in force, read together and replaced together. A policy that a reload left as it was stays the same object.
+/// </summary>
 internal sealed class PolicySet
 {
     private readonly FrozenDictionary<string, RateLimiterPolicy> _rateLimiters;

@@ -82,6 +82,7 @@ internal sealed partial class PolicySource : IDisposable
             follower.OnPoliciesReplaced();
     }
 
-    [LoggerMessage(EventId = 2, Level = LogLevel.Error, Message = "The reloaded policies have faults and are ignored; those before stay in force. {Faults}")]
+    [LoggerMessage(
+        EventId = 2, Level = LogLevel.Error, Message = "The reloaded policies have faults and are ignored; those before stay in force. {Faults}")]
     private partial void LogFaults(string faults);
 }

@@ -32,14 +32,15 @@ public sealed class ReliabilityToolkitBuilder
         Add(policy, policies => policies.Bulkheads, configure);
 
     /// <summary>
-    /// Reads policies from a configuration section with the children RateLimiters, CircuitBreakers and Bulkheads, each of them policies by name; follows its changes.
-    /// A setting that does not exist or cannot be read is a fault like any other.
+    /// Reads policies from a configuration section with the children RateLimiters, CircuitBreakers and Bulkheads, each of them policies by name;
+    /// follows its changes. A setting that does not exist or cannot be read is a fault like any other.
     /// </summary>
     /// <param name="section">Usually <c>configuration.GetSection("ReliabilityToolkit")</c>.</param>
     public ReliabilityToolkitBuilder Bind(IConfiguration section)
     {
         ArgumentNullException.ThrowIfNull(section);
-        _silo.Services.AddSingleton<IOptionsChangeTokenSource<ReliabilityToolkitPolicies>>(new ConfigurationChangeTokenSource<ReliabilityToolkitPolicies>(section));
+        _silo.Services.AddSingleton<IOptionsChangeTokenSource<ReliabilityToolkitPolicies>>(
+            new ConfigurationChangeTokenSource<ReliabilityToolkitPolicies>(section));
         _silo.Services.Configure<ReliabilityToolkitPolicies>(policies => PolicyBinder.Bind(section, policies));
         return this;
     }
@@ -50,8 +51,9 @@ public sealed class ReliabilityToolkitBuilder
     /// </summary>
     /// <param name="rangeLease">
     /// How long a silo that died without a goodbye keeps its grains from coming up elsewhere, less the longest that finding out may take
-    /// (<c>MaxProbeTimeout · NumMissedProbesLimit</c> of the membership options): longer is stricter, for the dead silo, should it live on unseen, has had time to notice;
-    /// shorter is sooner available; no more than that product, or zero, means at once. A planned stop never waits. 0 to 10 minutes; Orleans' own default is 30 s.
+    /// (<c>MaxProbeTimeout · NumMissedProbesLimit</c> of the membership options): longer is stricter, for the dead silo, should it live on unseen,
+    /// has had time to notice; shorter is sooner available; no more than that product, or zero, means at once. A planned stop never waits. 0 to 10
+    /// minutes; Orleans' own default is 30 s.
     /// </param>
     /// <exception cref="ArgumentOutOfRangeException">The lease is negative or above 10 minutes.</exception>
     public ReliabilityToolkitBuilder UseStronglyConsistentDirectory(TimeSpan rangeLease)
@@ -63,7 +65,8 @@ public sealed class ReliabilityToolkitBuilder
         return this;
     }
 
-    private ReliabilityToolkitBuilder Add<TPolicy>(string name, Func<ReliabilityToolkitPolicies, IDictionary<string, TPolicy>> kind, Action<TPolicy>? configure)
+    private ReliabilityToolkitBuilder Add<TPolicy>(
+        string name, Func<ReliabilityToolkitPolicies, IDictionary<string, TPolicy>> kind, Action<TPolicy>? configure)
         where TPolicy : new()
     {
         ArgumentNullException.ThrowIfNull(name);

@@ -1,7 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The policies of a silo, by name. Filled in code or from configuration, validated as one: a silo with a fault in any of them does not start, and says all faults at once.
+/// The policies of a silo, by name. Filled in code or from configuration, validated as one: a silo with a fault in any of them does not start, and
+/// says all faults at once.
 /// </summary>
 public sealed class ReliabilityToolkitPolicies
 {
@@ -26,7 +27,8 @@ public sealed class ReliabilityToolkitPolicies
         .. Validate(nameof(Bulkheads), Bulkheads, policy => policy.Validate()),
     ];
 
-    private static IEnumerable<string> Validate<TPolicy>(string kind, IDictionary<string, TPolicy> policies, Func<TPolicy, IReadOnlyList<string>> validate)
+    private static IEnumerable<string> Validate<TPolicy>(
+        string kind, IDictionary<string, TPolicy> policies, Func<TPolicy, IReadOnlyList<string>> validate)
     {
         foreach (var (name, policy) in policies.OrderBy(entry => entry.Key, StringComparer.Ordinal))
         {

@@ -54,12 +54,14 @@ internal struct TokenBucket
     /// <summary>The first instant at which so many tokens are in the bucket, rounded up: never too early.</summary>
     public readonly Instant ReadyAt(int tokens) => At + TimeSpan.FromTicks(TicksToRepay(_debt + (tokens * _cost) - _capacity));
 
-    /// <summary>Takes tokens out. It cannot owe more than all of it: only what an older, larger policy promised could, and that promise is kept.</summary>
+    /// <summary>
+    /// Takes tokens out. It cannot owe more than all of it: only what an older, larger policy promised could, and that promise is kept.
+    /// </summary>
     public void Spend(int tokens) => _debt = (long)Int128.Min(_debt + ((Int128)tokens * _cost), _capacity);
 
     /// <summary>
-    /// Goes on under another policy with the tokens that are there: what the new bucket cannot hold is lost, and where it is larger the new room is empty.
-    /// A fraction of a token is lost.
+    /// Goes on under another policy with the tokens that are there: what the new bucket cannot hold is lost, and where it is larger the new room is
+    /// empty. A fraction of a token is lost.
     /// </summary>
     public void ChangeTo(RateLimiterPolicy policy)
     {

@@ -1,13 +1,15 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The authority of one rate limiter: a token bucket, and the callers to whom its coming tokens are promised, in order. Not thread-safe: the grain guards it.
+/// The authority of one rate limiter: a token bucket, and the callers to whom its coming tokens are promised, in order. Not thread-safe: the grain
+/// guards it.
 /// </summary>
 /// <remarks>
-/// A wait is a reservation: "yours in 37 ms". The caller is told its instant at once, needs no second call, and cannot be told of a better one. So the
-/// bucket is kept twice: as it stands now, and as it will stand once the last of those who wait has been served; the next caller is served from the latter.
-/// Only where a waiter went, and left tokens that none of those who wait can be told of, does a newcomer get an earlier instant, if that delays nobody:
-/// a thousand callers give up after five seconds and one has the patience for a quarter of an hour; the limiter must not stand still until his turn comes.
+/// A wait is a reservation: "yours in 37 ms". The caller is told its instant at once, needs no second call, and cannot be told of a better one. So
+/// the bucket is kept twice: as it stands now, and as it will stand once the last of those who wait has been served; the next caller is served from
+/// the latter. Only where a waiter went, and left tokens that none of those who wait can be told of, does a newcomer get an earlier instant, if that
+/// delays nobody: a thousand callers give up after five seconds and one has the patience for a quarter of an hour; the limiter must not stand still
+/// until his turn comes.
 /// </remarks>
 internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGrant>
 {

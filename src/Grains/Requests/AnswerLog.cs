@@ -14,13 +14,14 @@ internal enum RequestState
 }
 
 /// <summary>
-/// Stands ahead of a machine and does each request once: it remembers what was answered to each node's open requests, so that a repeated one is answered
-/// again and not done again. Not thread-safe: the grain guards it.
+/// Stands ahead of a machine and does each request once: it remembers what was answered to each node's open requests, so that a repeated one is
+/// answered again and not done again. Not thread-safe: the grain guards it.
 /// </summary>
 /// <remarks>
 /// It keeps one answer per slot that a node really uses (see <see cref="RequestId"/>), <see cref="Capacity"/> in all, and a channel for
-/// <see cref="CallTimeouts.AnswersKeptFor"/> of silence. Beyond the capacity, the channels that have been silent for longest are forgotten early. A repeat
-/// that finds its answer forgotten is done again: the limiter then loses tokens, the bulkhead a slot for one lease, and a breaker hears an outcome twice.
+/// <see cref="CallTimeouts.AnswersKeptFor"/> of silence. Beyond the capacity, the channels that have been silent for longest are forgotten early. A
+/// repeat that finds its answer forgotten is done again: the limiter then loses tokens, the bulkhead a slot for one lease, and a breaker hears an
+/// outcome twice.
 /// </remarks>
 internal sealed class AnswerLog<TAnswer>
     where TAnswer : struct, IEquatable<TAnswer>
@@ -46,7 +47,8 @@ internal sealed class AnswerLog<TAnswer>
     /// <param name="machine">Handed to <paramref name="verb"/>.</param>
     /// <param name="request">Handed to <paramref name="verb"/>.</param>
     /// <param name="verb">What the machine does. Where it throws, nothing is remembered.</param>
-    public TAnswer Once<TMachine, TRequest>(in RequestId id, Instant now, TMachine machine, TRequest request, Func<TMachine, TRequest, Instant, TAnswer> verb)
+    public TAnswer Once<TMachine, TRequest>(
+        in RequestId id, Instant now, TMachine machine, TRequest request, Func<TMachine, TRequest, Instant, TAnswer> verb)
         where TMachine : IAnswers<TAnswer>
     {
         switch (Find(id, now, out var earlier))
@@ -62,8 +64,12 @@ internal sealed class AnswerLog<TAnswer>
         return answer;
     }
 
-    /// <summary>As <see cref="Once{TMachine, TRequest}(in RequestId, Instant, TMachine, TRequest, Func{TMachine, TRequest, Instant, TAnswer})"/>, for what is told and only acknowledged.</summary>
-    public Acknowledgement Once<TMachine, TRequest>(in RequestId id, Instant now, TMachine machine, TRequest request, Action<TMachine, TRequest, Instant> verb)
+    /// <summary>
+    /// As <see cref="Once{TMachine, TRequest}(in RequestId, Instant, TMachine, TRequest, Func{TMachine, TRequest, Instant, TAnswer})"/>, for what is
+    /// told and only acknowledged.
+    /// </summary>
+    public Acknowledgement Once<TMachine, TRequest>(
+        in RequestId id, Instant now, TMachine machine, TRequest request, Action<TMachine, TRequest, Instant> verb)
     {
         switch (Find(id, now, out _))
         {
@@ -254,7 +260,8 @@ internal sealed class AnswerLog<TAnswer>
                 inSlot = entry;
         }
 
-        // What is below the oldest open request is void without being remembered. As often as there are answers, so that a request costs no more for it.
+        // What is below the oldest open request is void without being remembered. As often as there are answers, so that a request costs no more for
+        // it.
         private void Sweep(Dictionary<int, Entry> others)
         {
             _heardSinceSweep = 0;

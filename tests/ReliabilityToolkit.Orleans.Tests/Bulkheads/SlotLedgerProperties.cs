@@ -10,7 +10,9 @@ public sealed class SlotLedgerProperties
     private static readonly Gen<(int Kind, int Which, int Slots, int Pause)[]> Steps =
         Gen.Select(Gen.Int[0, 15], Gen.Int[0, 1000], Gen.Int[1, 4], Gen.OneOf(Gen.Int[0, 20], Gen.Int[0, 20], Gen.Int[0, 700])).Array[1, 120];
 
-    /// <summary>Who holds and who waits, in order: all as a plain list of either says; never more than the capacity; everybody answered once.</summary>
+    /// <summary>
+    /// Who holds and who waits, in order: all as a plain list of either says; never more than the capacity; everybody answered once.
+    /// </summary>
     [Fact]
     public void Ledger_AnyHistory_IsThatOfThePlainModel() => Gen.Select(Gen.Int[1, 4], Gen.Int[0, 5], Steps).Sample(
         (capacity, queueLimit, steps) =>
@@ -70,7 +72,8 @@ public sealed class SlotLedgerProperties
                 while (ledger.TryTakeAnswer(out var request, out var grant))
                 {
                     if (!model.IsTold(request.Sequence, grant.Verdict))
-                        ledger.Acquire(requests.Single(asked => asked.Id.Key == request), new Instant(now)).Should().BeNull("asking again keeps the place");
+                        ledger.Acquire(requests.Single(asked => asked.Id.Key == request), new Instant(now))
+                            .Should().BeNull("asking again keeps the place");
                 }
 
                 model.HasTold.Should().BeTrue("every waiter that was served or turned away has been told, and told that");
@@ -82,7 +85,9 @@ public sealed class SlotLedgerProperties
         },
         iter: 3_000);
 
-    /// <summary>The oracle: two lists. That a waiter who is not heard of leaves the line is left to the examples: here everybody asks again.</summary>
+    /// <summary>
+    /// The oracle: two lists. That a waiter who is not heard of leaves the line is left to the examples: here everybody asks again.
+    /// </summary>
     private sealed class Model(int capacity, int queueLimit)
     {
         private readonly Dictionary<long, SlotVerdict> _ended = [];

@@ -70,7 +70,8 @@ public sealed class SlotLedgerTests
         var ledger = NewLedger(capacity: 2, lease: 15);
         var renewed = Acquire(ledger, At(0))!.Value;
         var silent = Acquire(ledger, At(0))!.Value;
-        ledger.Renew(new SlotRenewalRequest([renewed.Permit]), At(10)).Should().Match<SlotRenewal>(renewal => renewal.Lease == Seconds(15) && renewal.Renewed.SequenceEqual(new[] { renewed.Permit }));
+        ledger.Renew(new SlotRenewalRequest([renewed.Permit]), At(10))
+            .Should().Match<SlotRenewal>(renewal => renewal.Lease == Seconds(15) && renewal.Renewed.SequenceEqual(new[] { renewed.Permit }));
         ledger.Describe(At(20)).Permits.Should().Be(1);
         ledger.Renew(new SlotRenewalRequest([renewed.Permit, silent.Permit]), At(20)).Renewed.Should().Equal(renewed.Permit);
         ledger.Describe(At(34)).Permits.Should().Be(1);

@@ -15,7 +15,8 @@ internal sealed class CircuitDesk(CircuitBreakerPolicy policy, long epoch)
 
     public Acknowledgement Trip(in RequestId id, Instant now) => _answers.Once(id, now, _circuit, 0, static (circuit, _, now) => circuit.Trip(now));
 
-    public Acknowledgement Isolate(in RequestId id, Instant now) => _answers.Once(id, now, _circuit, 0, static (circuit, _, now) => circuit.Isolate(now));
+    public Acknowledgement Isolate(in RequestId id, Instant now) =>
+        _answers.Once(id, now, _circuit, 0, static (circuit, _, now) => circuit.Isolate(now));
 
     public Acknowledgement Reset(in RequestId id, Instant now) => _answers.Once(id, now, _circuit, 0, static (circuit, _, now) => circuit.Reset(now));
 

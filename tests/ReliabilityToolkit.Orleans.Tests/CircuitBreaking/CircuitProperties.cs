@@ -10,7 +10,9 @@ public sealed class CircuitProperties
     private static readonly Gen<(int Kind, int Which, int Pause)[]> Steps =
         Gen.Select(Gen.Int[0, 19], Gen.Int[0, 1000], Gen.OneOf(Gen.Int[0, 3], Gen.Int[0, 60])).Array[1, 120];
 
-    /// <summary>Every answer, the state, the counts: all as the reference says, whatever is asked, reported (late, twice, never) and thrown.</summary>
+    /// <summary>
+    /// Every answer, the state, the counts: all as the reference says, whatever is asked, reported (late, twice, never) and thrown.
+    /// </summary>
     [Fact]
     public void Circuit_AnyHistory_IsThatOfTheReferenceBreaker() => Gen.Select(Shapes, Steps).Sample(
         (shape, steps) =>

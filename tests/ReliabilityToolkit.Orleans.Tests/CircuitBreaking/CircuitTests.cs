@@ -143,7 +143,8 @@ public sealed class CircuitTests
         var circuit = NewCircuit();
         circuit.Isolate(_node.Next(), At(0));
         Trip(circuit, At(1));
-        Enter(circuit, At(1_000_000)).Should().Match<CircuitPass>(pass => !pass.IsAdmitted && pass.State == CircuitState.Isolated && pass.RetryAfter == null);
+        Enter(circuit, At(1_000_000))
+            .Should().Match<CircuitPass>(pass => !pass.IsAdmitted && pass.State == CircuitState.Isolated && pass.RetryAfter == null);
         circuit.Reset(_node.Next(), At(1_000_000));
         Enter(circuit, At(1_000_000)).IsAdmitted.Should().BeTrue();
     }
@@ -279,7 +280,8 @@ public sealed class CircuitTests
     public void Circuit_Admitted_CarriesNoRetryAfter()
     {
         Enter(NewCircuit(), At(0)).Should().Be(new CircuitPass(true, 1, 0, null, CircuitState.Closed));
-        Enter(Opened(halfOpenMaxCalls: 1), At(10)).Should().Match<CircuitPass>(pass => pass.IsAdmitted && pass.RetryAfter == null && pass.State == CircuitState.HalfOpen);
+        Enter(Opened(halfOpenMaxCalls: 1), At(10))
+            .Should().Match<CircuitPass>(pass => pass.IsAdmitted && pass.RetryAfter == null && pass.State == CircuitState.HalfOpen);
     }
 
     [Fact]

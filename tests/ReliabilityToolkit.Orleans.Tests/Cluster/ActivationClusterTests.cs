@@ -60,7 +60,8 @@ public sealed class ActivationClusterTests(ToolkitCluster cluster)
         await ToolkitCluster.EventuallyAsync(async () => (await pool.GetStatusAsync()).Permits == 0, "a successor that knows no permit");
         (await pool.RenewAsync(permit)).Should().BeFalse();
         (await pool.AcquireAsync()).Permit.Should().BeGreaterThan(permit);
-        await ToolkitCluster.EventuallyAsync(async () => (await breaker.EnterAsync()).Generation > pass.Generation, "a successor with a generation of its own");
+        await ToolkitCluster.EventuallyAsync(
+            async () => (await breaker.EnterAsync()).Generation > pass.Generation, "a successor with a generation of its own");
         await breaker.ReportAsync(pass, CircuitOutcome.Failed);
         (await breaker.GetStatusAsync()).ConsecutiveFailures.Should().Be(0);
     }
@@ -100,7 +101,8 @@ public sealed class ActivationClusterTests(ToolkitCluster cluster)
         ToolkitCluster.LivePolicies.Change("Bulkheads:going:Capacity", null);
         await waiter.Awaiting(task => task.WaitAsync(TimeSpan.FromSeconds(20))).Should().ThrowAsync<UnknownPolicyException>();
         ToolkitCluster.LivePolicies.Change("Bulkheads:going:Capacity", "1");
-        await ToolkitCluster.EventuallyAsync(async () => (await pool.GetStatusAsync()).Permits == 1, "the policy is back, and what was held is still held");
+        await ToolkitCluster.EventuallyAsync(
+            async () => (await pool.GetStatusAsync()).Permits == 1, "the policy is back, and what was held is still held");
         (await pool.GetStatusAsync()).Waiting.Should().Be(0);
         permit.Dispose();
         await ToolkitCluster.EventuallyAsync(async () => (await pool.GetStatusAsync()).AvailableSlots == 1, "the slot is nobody's");
@@ -109,7 +111,8 @@ public sealed class ActivationClusterTests(ToolkitCluster cluster)
     [Fact]
     public async Task Bulkhead_DeactivatedWhileOneWaits_AnswersOthersInTime()
     {
-        // A held call keeps an activation from ending, and everybody else waits for that: it was held for 5 s, and all others were told "unavailable".
+        // A held call keeps an activation from ending, and everybody else waits for that: it was held for 5 s, and all others were told
+        // "unavailable".
         var bulkhead = cluster.Outside.GetBulkhead("single", _key);
         using var permit = await bulkhead.AcquireAsync();
         using var enough = new CancellationTokenSource();

@@ -21,7 +21,8 @@ public sealed class BulkheadClusterTests(ToolkitCluster cluster)
             Interlocked.Decrement(ref inside);
         }));
         most.Should().BeInRange(1, 3);
-        await ToolkitCluster.EventuallyAsync(async () => (await cluster.Outside.GetBulkhead("triple", _key).GetStatusAsync()).AvailableSlots == 3, "all slots are back");
+        await ToolkitCluster.EventuallyAsync(
+            async () => (await cluster.Outside.GetBulkhead("triple", _key).GetStatusAsync()).AvailableSlots == 3, "all slots are back");
     }
 
     [Fact]

@@ -32,7 +32,8 @@ public sealed class CircuitBreakerClusterTests(ToolkitCluster cluster)
             await FailAsync(cluster.Nodes[0].GetCircuitBreaker("five", _key));
         (await cluster.Nodes[1].GetCircuitBreaker("five", _key).CallAsync(_ => Task.FromResult("fine"))).Should().Be("fine");
         await FailAsync(cluster.Nodes[0].GetCircuitBreaker("five", _key));
-        (await cluster.Outside.GetCircuitBreaker("five", _key).GetStatusAsync()).Should().Match<CircuitBreakerStatus>(status => status.State == CircuitState.Closed && status.ConsecutiveFailures == 1);
+        (await cluster.Outside.GetCircuitBreaker("five", _key).GetStatusAsync())
+            .Should().Match<CircuitBreakerStatus>(status => status.State == CircuitState.Closed && status.ConsecutiveFailures == 1);
     }
 
     [Fact]
@@ -42,7 +43,8 @@ public sealed class CircuitBreakerClusterTests(ToolkitCluster cluster)
         await outside.TripAsync();
         await ToolkitCluster.EventuallyAsync(async () => (await outside.GetStatusAsync()).State == CircuitState.HalfOpen, "the cool-down is over");
 
-        var tickets = await Task.WhenAll(Enumerable.Range(0, 200).Select(i => cluster.Nodes[i % 4].GetCircuitBreaker("short", _key).TryEnterAsync().AsTask()));
+        var tickets = await Task.WhenAll(
+            Enumerable.Range(0, 200).Select(i => cluster.Nodes[i % 4].GetCircuitBreaker("short", _key).TryEnterAsync().AsTask()));
         var trials = tickets.Where(ticket => ticket.IsAdmitted).ToArray();
         trials.Should().HaveCount(2);
         (await outside.GetStatusAsync()).TrialsInFlight.Should().Be(2);
@@ -92,7 +94,8 @@ public sealed class CircuitBreakerClusterTests(ToolkitCluster cluster)
     public async Task Breaker_WhatIsNoFailure_DoesNotOpenIt()
     {
         var breaker = cluster.Nodes[0].GetCircuitBreaker("picky", _key);
-        await breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw new KeyNotFoundException()).AsTask()).Should().ThrowAsync<KeyNotFoundException>();
+        await breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw new KeyNotFoundException()).AsTask())
+            .Should().ThrowAsync<KeyNotFoundException>();
         using var cancellation = new CancellationTokenSource();
         await breaker.Awaiting(it => it.CallAsync(
             async token =>
@@ -161,6 +164,7 @@ public sealed class CircuitBreakerClusterTests(ToolkitCluster cluster)
     private static async Task FailAsync(ClusterCircuitBreaker breaker)
     {
         var error = new InvalidOperationException("downstream");
-        (await breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw error).AsTask()).Should().ThrowAsync<InvalidOperationException>()).Which.Should().BeSameAs(error);
+        (await breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw error).AsTask()).Should().ThrowAsync<InvalidOperationException>()).Which
+            .Should().BeSameAs(error);
     }
 }

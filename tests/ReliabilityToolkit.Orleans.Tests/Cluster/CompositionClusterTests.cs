@@ -10,7 +10,8 @@ public sealed class CompositionClusterTests(ToolkitCluster cluster)
         var limiter = cluster.Outside.GetRateLimiter("fifty", key);
         var pool = cluster.Outside.GetBulkhead("single", key);
         var breaker = cluster.Outside.GetCircuitBreaker("five", key);
-        var retry = new Retry(new RetryOptions { MaxAttempts = 4, BaseDelay = TimeSpan.FromMilliseconds(1), RetryIf = e => e is not UnauthorizedAccessException });
+        var retry = new Retry(
+            new RetryOptions { MaxAttempts = 4, BaseDelay = TimeSpan.FromMilliseconds(1), RetryIf = e => e is not UnauthorizedAccessException });
         var attempts = 0;
 
         var receipt = await retry.RunAsync(async ct =>

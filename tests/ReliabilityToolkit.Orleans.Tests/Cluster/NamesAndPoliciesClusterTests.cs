@@ -8,7 +8,8 @@ public sealed class NamesAndPoliciesClusterTests(ToolkitCluster cluster)
     {
         foreach (var node in cluster.Nodes)
         {
-            var limiter = await node.GetRateLimiter("nowhere", "a").Awaiting(it => it.TryAcquireAsync().AsTask()).Should().ThrowAsync<UnknownPolicyException>();
+            var limiter = await node.GetRateLimiter("nowhere", "a").Awaiting(it => it.TryAcquireAsync().AsTask())
+                .Should().ThrowAsync<UnknownPolicyException>();
             limiter.Which.KnownPolicies.Should().Equal("fifty", "one", "quick");
             limiter.Which.Policy.Should().Be("nowhere");
             await node.GetRateLimiter("nowhere").Awaiting(it => it.AcquireAsync().AsTask()).Should().ThrowAsync<UnknownPolicyException>();
@@ -23,9 +24,12 @@ public sealed class NamesAndPoliciesClusterTests(ToolkitCluster cluster)
             await bulkhead.Awaiting(it => it.CloseAsync()).Should().ThrowAsync<UnknownPolicyException>();
         }
 
-        await cluster.Grains.GetGrain<IRateLimiterGrain>("nowhere/a").Awaiting(it => it.TryAcquireAsync().AsTask()).Should().ThrowAsync<UnknownPolicyException>();
-        await cluster.Grains.GetGrain<ICircuitBreakerGrain>("nowhere").Awaiting(it => it.EnterAsync().AsTask()).Should().ThrowAsync<UnknownPolicyException>();
-        await cluster.Grains.GetGrain<IBulkheadGrain>("nowhere").Awaiting(it => it.ReleaseAsync(1).AsTask()).Should().ThrowAsync<UnknownPolicyException>();
+        await cluster.Grains.GetGrain<IRateLimiterGrain>("nowhere/a").Awaiting(it => it.TryAcquireAsync().AsTask())
+            .Should().ThrowAsync<UnknownPolicyException>();
+        await cluster.Grains.GetGrain<ICircuitBreakerGrain>("nowhere").Awaiting(it => it.EnterAsync().AsTask())
+            .Should().ThrowAsync<UnknownPolicyException>();
+        await cluster.Grains.GetGrain<IBulkheadGrain>("nowhere").Awaiting(it => it.ReleaseAsync(1).AsTask())
+            .Should().ThrowAsync<UnknownPolicyException>();
     }
 
     [Theory]
@@ -41,7 +45,8 @@ public sealed class NamesAndPoliciesClusterTests(ToolkitCluster cluster)
         cluster.Outside.Invoking(it => it.GetBulkhead(policy)).Should().Throw<ArgumentException>();
         if (policy.Length is 0 || policy == "a/b")
             return; // Orleans itself refuses an empty key; and to a grain, a slash begins the key
-        await cluster.Grains.GetGrain<IRateLimiterGrain>(policy).Awaiting(it => it.TryAcquireAsync().AsTask()).Should().ThrowAsync<ArgumentException>();
+        await cluster.Grains.GetGrain<IRateLimiterGrain>(policy).Awaiting(it => it.TryAcquireAsync().AsTask())
+            .Should().ThrowAsync<ArgumentException>();
         await cluster.Grains.GetGrain<ICircuitBreakerGrain>(policy).Awaiting(it => it.EnterAsync().AsTask()).Should().ThrowAsync<ArgumentException>();
         await cluster.Grains.GetGrain<IBulkheadGrain>(policy).Awaiting(it => it.GetStatusAsync().AsTask()).Should().ThrowAsync<ArgumentException>();
     }
@@ -55,7 +60,8 @@ public sealed class NamesAndPoliciesClusterTests(ToolkitCluster cluster)
         cluster.Outside.Invoking(it => it.GetRateLimiter("fifty", key)).Should().Throw<ArgumentException>().WithParameterName(nameof(key));
         cluster.Outside.Invoking(it => it.GetCircuitBreaker("five", key)).Should().Throw<ArgumentException>();
         cluster.Outside.Invoking(it => it.GetBulkhead("single", key)).Should().Throw<ArgumentException>();
-        await cluster.Grains.GetGrain<IRateLimiterGrain>($"fifty/{key}").Awaiting(it => it.TryAcquireAsync().AsTask()).Should().ThrowAsync<ArgumentException>();
+        await cluster.Grains.GetGrain<IRateLimiterGrain>($"fifty/{key}").Awaiting(it => it.TryAcquireAsync().AsTask())
+            .Should().ThrowAsync<ArgumentException>();
     }
 
     [Fact]

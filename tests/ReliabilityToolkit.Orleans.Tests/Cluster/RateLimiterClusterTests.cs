@@ -11,7 +11,8 @@ public sealed class RateLimiterClusterTests(ToolkitCluster cluster)
     [Fact]
     public async Task Limiter_EveryNodeAtOnce_AdmitsTheBurstAndNoMore()
     {
-        var leases = await Task.WhenAll(cluster.Nodes.SelectMany(node => Enumerable.Range(0, 40).Select(_ => node.GetRateLimiter("fifty", _key).TryAcquireAsync().AsTask())));
+        var leases = await Task.WhenAll(
+            cluster.Nodes.SelectMany(node => Enumerable.Range(0, 40).Select(_ => node.GetRateLimiter("fifty", _key).TryAcquireAsync().AsTask())));
         leases.Count(lease => lease.IsAcquired).Should().Be(50);
         var refused = leases.First(lease => !lease.IsAcquired);
         refused.TryGetMetadata(MetadataName.RetryAfter, out var retryAfter).Should().BeTrue();
@@ -33,7 +34,8 @@ public sealed class RateLimiterClusterTests(ToolkitCluster cluster)
     public async Task Limiter_WaitersOnEveryNode_AreAllServedAtTheRate()
     {
         var watch = Stopwatch.StartNew();
-        var leases = await Task.WhenAll(cluster.Nodes.SelectMany(node => Enumerable.Range(0, 5).Select(_ => node.GetRateLimiter("quick", _key).AcquireAsync().AsTask())));
+        var leases = await Task.WhenAll(
+            cluster.Nodes.SelectMany(node => Enumerable.Range(0, 5).Select(_ => node.GetRateLimiter("quick", _key).AcquireAsync().AsTask())));
         leases.Should().OnlyContain(lease => lease.IsAcquired);
         watch.Elapsed.Should().BeGreaterThanOrEqualTo(TimeSpan.FromMilliseconds(19 * 20), "one at once, and one each 20 ms");
     }
@@ -44,7 +46,9 @@ public sealed class RateLimiterClusterTests(ToolkitCluster cluster)
         var limiter = cluster.Outside.GetRateLimiter("one", _key);
         await limiter.TryAcquireAsync();
         using var cancellation = new CancellationTokenSource();
-        var (first, second) = (limiter.AcquireAsync(1, cancellation.Token).AsTask(), cluster.Nodes[0].GetRateLimiter("one", _key).AcquireAsync(1, cancellation.Token).AsTask());
+        var (first, second) = (
+            limiter.AcquireAsync(1, cancellation.Token).AsTask(),
+            cluster.Nodes[0].GetRateLimiter("one", _key).AcquireAsync(1, cancellation.Token).AsTask());
         await ToolkitCluster.EventuallyAsync(async () => (await limiter.GetStatusAsync()).Waiting == 2, "two wait");
         var refused = await cluster.Nodes[1].GetRateLimiter("one", _key).AcquireAsync();
         refused.TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
@@ -63,7 +67,8 @@ public sealed class RateLimiterClusterTests(ToolkitCluster cluster)
         await cluster.Nodes[0].GetRateLimiter("fifty", _key).AcquireAsync(50);
         (await cluster.Nodes[1].GetRateLimiter("fifty", _key).GetStatusAsync()).AvailableTokens.Should().Be(0);
         await cluster.Nodes[2].GetRateLimiter("fifty", _key).ResetAsync();
-        (await cluster.Outside.GetRateLimiter("fifty", _key).GetStatusAsync()).Should().Be(new RateLimiterStatus(50, 50, 1, TimeSpan.FromHours(1), 0));
+        (await cluster.Outside.GetRateLimiter("fifty", _key).GetStatusAsync())
+            .Should().Be(new RateLimiterStatus(50, 50, 1, TimeSpan.FromHours(1), 0));
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Threading.RateLimiting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.TestingHost;
@@ -31,7 +32,9 @@ public sealed class StoppedHostTests : IAsyncLifetime
         var permit = await pool.AcquireAsync();
         await _cluster.StopClusterClientAsync();
 
-        foreach (var lease in new[] { await limiter.TryAcquireAsync(), await limiter.AcquireAsync(), await pool.TryAcquireAsync(), await pool.AcquireAsync() })
+        RateLimitLease[] leases =
+            [await limiter.TryAcquireAsync(), await limiter.AcquireAsync(), await pool.TryAcquireAsync(), await pool.AcquireAsync()];
+        foreach (var lease in leases)
         {
             lease.IsAcquired.Should().BeFalse();
             lease.TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
@@ -45,7 +48,8 @@ public sealed class StoppedHostTests : IAsyncLifetime
         await pool.Awaiting(it => it.CloseAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
         permit.Dispose();
 
-        var first = await FluentActions.Invoking(() => Toolkit.GetCircuitBreaker("payments", "new").TripAsync()).Should().ThrowAsync<AuthorityUnavailableException>("also one that was not made yet");
+        var first = await FluentActions.Invoking(() => Toolkit.GetCircuitBreaker("payments", "new").TripAsync())
+            .Should().ThrowAsync<AuthorityUnavailableException>("also one that was not made yet");
         first.Which.Name.Should().Be("payments/new");
     }
 
@@ -62,7 +66,8 @@ public sealed class StoppedHostTests : IAsyncLifetime
 
     private sealed class SiloSetup : ISiloConfigurator
     {
-        public void Configure(ISiloBuilder siloBuilder) => siloBuilder.AddReliabilityToolkit(toolkit => toolkit.AddRateLimiter("api").AddCircuitBreaker("payments").AddBulkhead("database"));
+        public void Configure(ISiloBuilder siloBuilder) =>
+            siloBuilder.AddReliabilityToolkit(toolkit => toolkit.AddRateLimiter("api").AddCircuitBreaker("payments").AddBulkhead("database"));
     }
 
     private sealed class ClientSetup : IClientBuilderConfigurator

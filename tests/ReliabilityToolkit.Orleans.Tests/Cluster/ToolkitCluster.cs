@@ -47,8 +47,12 @@ public sealed class ToolkitCluster : IAsyncLifetime
     /// <summary>Collects every activation that is idle and need not be kept, as Orleans does by itself after a while.</summary>
     public Task CollectIdleAsync() => Grains.GetGrain<IManagementGrain>(0).ForceActivationCollection(TimeSpan.Zero);
 
-    /// <summary>Whether the grain is in memory somewhere.</summary>
-    public async Task<bool> IsActiveAsync(IAddressable grain) => await Grains.GetGrain<IManagementGrain>(0).GetActivationAddress(grain) is not null;
+    /// <summary>Whether the grain is in memory somewhere. Asked of the silos themselves: their directory's cache may remember one that has gone.</summary>
+    public async Task<bool> IsActiveAsync(IAddressable grain)
+    {
+        var active = await Grains.GetGrain<IManagementGrain>(0).GetDetailedGrainStatistics();
+        return active.Any(one => one.GrainId == grain.GetGrainId());
+    }
 
     /// <summary>Ends the grain's activation; the next call begins another, which knows nothing of it.</summary>
     public static ValueTask ForgetAsync(IAddressable grain) => grain.AsReference<IGrainManagementExtension>().DeactivateOnIdle();
@@ -69,7 +73,8 @@ public sealed class ToolkitCluster : IAsyncLifetime
     {
         public void Configure(ISiloBuilder siloBuilder) => siloBuilder.AddReliabilityToolkit(toolkit => toolkit
             .AddRateLimiter("fifty", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period) = (50, 1, TimeSpan.FromHours(1)))
-            .AddRateLimiter("one", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period, policy.QueueLimit) = (1, 1, TimeSpan.FromHours(1), 2))
+            .AddRateLimiter(
+                "one", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period, policy.QueueLimit) = (1, 1, TimeSpan.FromHours(1), 2))
             .AddRateLimiter("quick", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period) = (1, 50, TimeSpan.FromSeconds(1)))
             .AddCircuitBreaker("five", policy => policy.CoolDown = TimeSpan.FromHours(1))
             .AddCircuitBreaker("short", policy => (policy.CoolDown, policy.HalfOpenMaxCalls) = (TimeSpan.FromMilliseconds(200), 2))

@@ -21,11 +21,13 @@ public sealed class EchoGrain : Grain, IEchoGrain
 [Collection(ClusterTests.Name)]
 public sealed class WireClusterTests(ToolkitCluster cluster)
 {
-    private static readonly Type[] WireTypes = [.. typeof(RequestId).Assembly.GetTypes().Where(type => type.GetCustomAttribute<GenerateSerializerAttribute>() is not null && !type.IsAbstract)];
+    private static readonly Type[] WireTypes = [.. typeof(RequestId).Assembly.GetTypes().Where(
+        type => type.GetCustomAttribute<GenerateSerializerAttribute>() is not null && !type.IsAbstract)];
 
     public static TheoryData<string> Messages => new(WireTypes.Where(type => !type.IsAssignableTo(typeof(Exception))).Select(type => type.FullName!));
 
-    public static TheoryData<string> Exceptions => new(WireTypes.Where(type => type.IsAssignableTo(typeof(Exception))).Select(type => type.FullName!));
+    public static TheoryData<string> Exceptions =>
+        new(WireTypes.Where(type => type.IsAssignableTo(typeof(Exception))).Select(type => type.FullName!));
 
     [Theory]
     [MemberData(nameof(Messages))]
@@ -43,19 +45,29 @@ public sealed class WireClusterTests(ToolkitCluster cluster)
     public async Task Exception_ThrownByAGrain_ArrivesAsItWas(string typeName)
     {
         var exception = (Exception)Fill(typeof(RequestId).Assembly.GetType(typeName)!);
-        var thrown = (await cluster.Grains.GetGrain<IEchoGrain>("echo").Awaiting(grain => grain.ThrowAsync(exception)).Should().ThrowAsync<ReliabilityException>()).Which;
+        var thrown = (
+            await cluster.Grains.GetGrain<IEchoGrain>("echo").Awaiting(grain => grain.ThrowAsync(exception))
+                .Should().ThrowAsync<ReliabilityException>()).Which;
         thrown.Should().BeOfType(exception.GetType());
         thrown.Message.Should().Be(exception.Message);
-        foreach (var property in exception.GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(property => property.DeclaringType!.Assembly == typeof(RequestId).Assembly))
+        var ours = exception.GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance)
+            .Where(property => property.DeclaringType!.Assembly == typeof(RequestId).Assembly);
+        foreach (var property in ours)
             property.GetValue(thrown).Should().BeEquivalentTo(property.GetValue(exception), property.Name);
     }
 
     [Fact]
-    public void WireTypes_AllOfThem_AreCovered() => WireTypes.Should().HaveCountGreaterThan(25).And.Contain([typeof(SlotRenewal), typeof(TokenGrant), typeof(CircuitPass), typeof(UnknownPolicyException)]);
+    public void WireTypes_AllOfThem_AreCovered() => WireTypes
+        .Should().HaveCountGreaterThan(25).And.Contain(
+            [typeof(SlotRenewal), typeof(TokenGrant), typeof(CircuitPass), typeof(UnknownPolicyException)]);
 
     // Records print ImmutableArray as its type's name: their elements are compared beside.
-    private static string Text(object message) => string.Join(", ", message.GetType().GetProperties().Where(property => property.GetIndexParameters().Length == 0)
-        .Select(property => property.GetValue(message) is ImmutableArray<long> array ? $"[{(array.IsDefault ? "none" : string.Join(" ", array))}]" : $"{property.GetValue(message)}")) + message;
+    private static string Text(object message) =>
+        string.Join(", ", message.GetType().GetProperties().Where(property => property.GetIndexParameters().Length == 0)
+        .Select(
+            property => property.GetValue(message) is ImmutableArray<long> array
+                ? $"[{(array.IsDefault ? "none" : string.Join(" ", array))}]"
+                : $"{property.GetValue(message)}")) + message;
 
     private static object Fill(Type type)
     {

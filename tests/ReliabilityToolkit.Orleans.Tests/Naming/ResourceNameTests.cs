@@ -15,7 +15,8 @@ public sealed class ResourceNameTests
     }
 
     public static TheoryData<string> IllegalNames => new(
-        "", "/", "/key", "api/", "a b", "a:b", "ä", "a\n", "api/a\nb", "api/\u0000", "api/\u0085", new string('a', 65), $"api/{new string('k', 257)}");
+        "", "/", "/key", "api/", "a b", "a:b", "ä", "a\n", "api/a\nb", "api/\u0000", "api/\u0085",
+        new string('a', 65), $"api/{new string('k', 257)}");
 
     [Theory]
     [MemberData(nameof(IllegalNames))]
@@ -29,7 +30,8 @@ public sealed class ResourceNameTests
     [Fact]
     public void Name_KeysThatDifferOnlyInALoneSurrogate_AreNotOneLimit()
     {
-        // Both used to become "api/" and a replacement character on their way, and shared a grain. (Not a theory: a test's own name could not hold them.)
+        // Both used to become "api/" and a replacement character on their way, and shared a grain. (Not a theory: a test's own name could not hold
+        // them.)
         foreach (var key in new[] { "\ud800", "\udc00", "a\ud83d", "\ude00\ud83d", "\ud83d\ud83d\ude00" })
         {
             var thrown = FluentActions.Invoking(() => ResourceName.Of("api", key)).Should().Throw<ArgumentException>().WithParameterName("key").Which;
@@ -45,7 +47,8 @@ public sealed class ResourceNameTests
     [InlineData("a b", null, "policy", "A policy name is 1 to 64 characters of A-Z a-z 0-9 . _ -; got \"a b\" (3 characters).*")]
     [InlineData("api", "", "key", "A key is 1 to 256 characters of well-formed UTF-16, no control characters; got \"\" (0 characters).*")]
     public void Name_Illegal_SaysWhichPartIsAndWhatWouldBeLegal(string policy, string? key, string parameter, string message) =>
-        FluentActions.Invoking(() => ResourceName.Of(policy, key)).Should().Throw<ArgumentException>().WithParameterName(parameter).WithMessage(message);
+        FluentActions.Invoking(() => ResourceName.Of(policy, key))
+            .Should().Throw<ArgumentException>().WithParameterName(parameter).WithMessage(message);
 
     [Fact]
     public void Name_TooLong_IsShownCut()

@@ -138,7 +138,10 @@ public sealed class BulkheadNodeTests
         {
             asked.Add(request);
             Advance(0.25);
-            return new(asked.Count < 100 ? new SlotGrant(SlotVerdict.StillWaiting, 0, default, default) : new SlotGrant(SlotVerdict.Granted, 1, Lease, default));
+            return new(
+                asked.Count < 100
+                    ? new SlotGrant(SlotVerdict.StillWaiting, 0, default, default)
+                    : new SlotGrant(SlotVerdict.Granted, 1, Lease, default));
         };
         Authority.OnRenew = null;
         var permit = await Bulkhead.AcquireAsync(2);
@@ -180,7 +183,8 @@ public sealed class BulkheadNodeTests
         (await Bulkhead.Awaiting(it => it.AcquireAsync().AsTask()).Should().ThrowAsync<BulkheadClosedException>()).Which.Name.Should().Be("api/key");
 
         Authority.OnAcquireSlots = (_, _) => throw new ArgumentOutOfRangeException("slots", 9, "9 at once can never be had; legal: 1 to 3.");
-        await Bulkhead.Awaiting(it => it.AcquireAsync(9).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount").WithMessage("9 at once*");
+        await Bulkhead.Awaiting(it => it.AcquireAsync(9).AsTask())
+            .Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount").WithMessage("9 at once*");
 
         Authority.OnAcquireSlots = null;
         var unavailable = await _node.FinishAsync(() => Bulkhead.AcquireAsync());
@@ -200,8 +204,10 @@ public sealed class BulkheadNodeTests
     public async Task Bulkhead_FewerThanOne_ThrowsWithoutAsking(int permits)
     {
         Bulkhead.Invoking(it => it.AttemptAcquire(permits)).Should().Throw<ArgumentOutOfRangeException>().WithParameterName("permitCount");
-        await Bulkhead.Awaiting(it => it.TryAcquireAsync(permits).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount");
-        await Bulkhead.Awaiting(it => it.AcquireAsync(permits).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount");
+        await Bulkhead.Awaiting(it => it.TryAcquireAsync(permits).AsTask())
+            .Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount");
+        await Bulkhead.Awaiting(it => it.AcquireAsync(permits).AsTask())
+            .Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount");
     }
 
     [Fact]

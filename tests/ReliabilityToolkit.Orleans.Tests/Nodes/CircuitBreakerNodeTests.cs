@@ -22,7 +22,8 @@ public sealed class CircuitBreakerNodeTests
     {
         Authority.OnEnter = (_, _) => new(new CircuitPass(true, 3, 9, null, CircuitState.HalfOpen));
         (await _node.NewBreaker().Breaker.CallAsync(_ => ValueTask.FromResult(42))).Should().Be(42);
-        _reports.Should().ContainSingle().Which.Should().Match<CircuitReport>(report => report.Generation == 3 && report.Trial == 9 && report.Outcome == CircuitOutcome.Succeeded);
+        _reports.Should().ContainSingle().Which
+            .Should().Match<CircuitReport>(report => report.Generation == 3 && report.Trial == 9 && report.Outcome == CircuitOutcome.Succeeded);
     }
 
     [Fact]
@@ -30,7 +31,9 @@ public sealed class CircuitBreakerNodeTests
     {
         Authority.OnEnter = (_, _) => new(new CircuitPass(false, 3, 0, TimeSpan.FromSeconds(8), CircuitState.Open));
         var isInvoked = false;
-        var thrown = (await _node.NewBreaker().Breaker.Awaiting(it => it.CallAsync(_ => ValueTask.FromResult(isInvoked = true)).AsTask()).Should().ThrowAsync<CircuitOpenException>()).Which;
+        var thrown = (
+            await _node.NewBreaker().Breaker.Awaiting(it => it.CallAsync(_ => ValueTask.FromResult(isInvoked = true)).AsTask())
+                .Should().ThrowAsync<CircuitOpenException>()).Which;
         (thrown.Name, thrown.RetryAfter).Should().Be(("api/key", TimeSpan.FromSeconds(8)));
         isInvoked.Should().BeFalse();
         _reports.Should().BeEmpty();
@@ -54,14 +57,16 @@ public sealed class CircuitBreakerNodeTests
     public async Task Call_ThatTimesOutByItself_IsAFailure()
     {
         // An HttpClient's time-out is an OperationCanceledException too: the downstream hangs, and nobody cancelled.
-        await _node.NewBreaker().Breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw new TaskCanceledException("its own clock")).AsTask()).Should().ThrowAsync<TaskCanceledException>();
+        await _node.NewBreaker().Breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw new TaskCanceledException("its own clock")).AsTask())
+            .Should().ThrowAsync<TaskCanceledException>();
         _reports.Should().ContainSingle().Which.Outcome.Should().Be(CircuitOutcome.Failed);
     }
 
     [Fact]
     public async Task Call_WhatIsNoFailureByThePredicate_IsASuccess()
     {
-        await _node.NewBreaker(e => e is not KeyNotFoundException).Breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw new KeyNotFoundException()).AsTask()).Should().ThrowAsync<KeyNotFoundException>();
+        await _node.NewBreaker(e => e is not KeyNotFoundException).Breaker.Awaiting(
+            it => it.CallAsync(ValueTask (_) => throw new KeyNotFoundException()).AsTask()).Should().ThrowAsync<KeyNotFoundException>();
         _reports.Should().ContainSingle().Which.Outcome.Should().Be(CircuitOutcome.Succeeded);
     }
 
@@ -69,12 +74,16 @@ public sealed class CircuitBreakerNodeTests
     public async Task Call_PredicateThatThrows_HidesNothingAndCountsAsAFailure()
     {
         await _node.NewBreaker(_ => throw new InvalidOperationException("a bug in the predicate")).Breaker
-            .Awaiting(it => it.CallAsync(ValueTask (_) => throw new TimeoutException("downstream")).AsTask()).Should().ThrowAsync<TimeoutException>().WithMessage("downstream");
+            .Awaiting(it => it.CallAsync(ValueTask (_) => throw new TimeoutException("downstream")).AsTask())
+            .Should().ThrowAsync<TimeoutException>().WithMessage("downstream");
         _reports.Should().ContainSingle().Which.Outcome.Should().Be(CircuitOutcome.Failed);
     }
 
     public static TheoryData<Exception> WhatAReportMayRunInto => new(
-        new SiloUnavailableException(), new ObjectDisposedException("the client's host"), new UnknownPolicyException("circuit breaker", "api", []), new InvalidOperationException("a bug"));
+        new SiloUnavailableException(),
+        new ObjectDisposedException("the client's host"),
+        new UnknownPolicyException("circuit breaker", "api", []),
+        new InvalidOperationException("a bug"));
 
     [Theory]
     [MemberData(nameof(WhatAReportMayRunInto))]
@@ -84,7 +93,8 @@ public sealed class CircuitBreakerNodeTests
         Authority.OnReport = (_, _) => throw failure;
         var breaker = _node.NewBreaker().Breaker;
         (await _node.FinishAsync(() => breaker.CallAsync(_ => ValueTask.FromResult(42)))).Should().Be(42);
-        await this.Awaiting(_ => _node.FinishAsync(() => breaker.CallAsync(ValueTask<int> (_) => throw new TimeoutException("downstream")))).Should().ThrowAsync<TimeoutException>();
+        await this.Awaiting(_ => _node.FinishAsync(() => breaker.CallAsync(ValueTask<int> (_) => throw new TimeoutException("downstream"))))
+            .Should().ThrowAsync<TimeoutException>();
     }
 
     [Fact]
@@ -92,7 +102,8 @@ public sealed class CircuitBreakerNodeTests
     {
         Authority.OnEnter = null;
         var isInvoked = false;
-        await this.Awaiting(_ => _node.FinishAsync(() => _node.NewBreaker().Breaker.CallAsync(_ => ValueTask.FromResult(isInvoked = true)))).Should().ThrowAsync<AuthorityUnavailableException>();
+        await this.Awaiting(_ => _node.FinishAsync(() => _node.NewBreaker().Breaker.CallAsync(_ => ValueTask.FromResult(isInvoked = true))))
+            .Should().ThrowAsync<AuthorityUnavailableException>();
         isInvoked.Should().BeFalse();
     }
 
@@ -114,7 +125,8 @@ public sealed class CircuitBreakerNodeTests
         trial.SetResult(new CircuitPass(true, 5, 17, null, CircuitState.HalfOpen));
         await ToolkitCluster.EventuallyAsync(() => Task.FromResult(_reports.Count == 1), "the trial is given back");
         entered.Should().HaveCount(2).And.OnlyContain(id => id == entered[0], "asked under the same number, to hear what it got");
-        _reports[0].Should().Match<CircuitReport>(report => report.Generation == 5 && report.Trial == 17 && report.Outcome == CircuitOutcome.Ignored && report.Id != entered[0]);
+        _reports[0].Should().Match<CircuitReport>(
+            report => report.Generation == 5 && report.Trial == 17 && report.Outcome == CircuitOutcome.Ignored && report.Id != entered[0]);
     }
 
     [Fact]
@@ -122,13 +134,15 @@ public sealed class CircuitBreakerNodeTests
     {
         using var cancellation = new CancellationTokenSource();
         var asked = 0;
-        Authority.OnEnter = (_, token) => ++asked == 1 ? FakeAuthority.Never<CircuitPass>(token) : new(new CircuitPass(true, 3, 0, null, CircuitState.Closed));
+        Authority.OnEnter = (_, token) =>
+            ++asked == 1 ? FakeAuthority.Never<CircuitPass>(token) : new(new CircuitPass(true, 3, 0, null, CircuitState.Closed));
         var call = _node.NewBreaker().EnterAsync(cancellation.Token).AsTask();
         await cancellation.CancelAsync();
         await call.Awaiting(task => task).Should().ThrowAsync<OperationCanceledException>();
         asked.Should().Be(2);
         _reports.Should().BeEmpty();
-        await this.Awaiting(_ => _node.NewBreaker().EnterAsync(new CancellationToken(true)).AsTask()).Should().ThrowAsync<OperationCanceledException>();
+        await this.Awaiting(_ => _node.NewBreaker().EnterAsync(new CancellationToken(true)).AsTask())
+            .Should().ThrowAsync<OperationCanceledException>();
         asked.Should().Be(2, "cancelled before it asked");
     }
 

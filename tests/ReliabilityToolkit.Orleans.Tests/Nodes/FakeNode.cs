@@ -79,9 +79,11 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
     public ValueTask<Acknowledgement> ReportAsync(CircuitReport report, CancellationToken cancellationToken) =>
         OnReport?.Invoke(report, cancellationToken) ?? Never<Acknowledgement>(cancellationToken);
 
-    public ValueTask<Acknowledgement> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) => Command($"{order.Command}", order.Id, cancellationToken);
+    public ValueTask<Acknowledgement> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
+        Command($"{order.Command}", order.Id, cancellationToken);
 
-    ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<CircuitBreakerStatus>(cancellationToken);
+    ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) =>
+        Never<CircuitBreakerStatus>(cancellationToken);
 
     public ValueTask<SlotGrant> AcquireAsync(SlotRequest request, CancellationToken cancellationToken) =>
         OnAcquireSlots?.Invoke(request, cancellationToken) ?? Never<SlotGrant>(cancellationToken);
@@ -91,7 +93,8 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
     public ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken) =>
         OnRenew?.Invoke(request, cancellationToken) ?? Never<SlotRenewal>(cancellationToken);
 
-    public ValueTask<Acknowledgement> CommandAsync(SlotOrder order, CancellationToken cancellationToken) => Command($"{order.Command}", order.Id, cancellationToken);
+    public ValueTask<Acknowledgement> CommandAsync(SlotOrder order, CancellationToken cancellationToken) =>
+        Command($"{order.Command}", order.Id, cancellationToken);
 
     ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<BulkheadStatus>(cancellationToken);
 

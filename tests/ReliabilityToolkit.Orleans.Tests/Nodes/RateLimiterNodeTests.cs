@@ -106,7 +106,8 @@ public sealed class RateLimiterNodeTests
         Authority.OnAcquireTokens = (_, _) => throw new ArgumentOutOfRangeException("tokens", 11, "11 at once can never be had; legal: 1 to 10.");
         foreach (var ask in new Func<ValueTask<RateLimitLease>>[] { () => Limiter.TryAcquireAsync(11), () => Limiter.AcquireAsync(11) })
         {
-            var thrown = (await this.Awaiting(_ => ask().AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount")).Which;
+            var thrown = (
+                await this.Awaiting(_ => ask().AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount")).Which;
             thrown.Message.Should().StartWith("11 at once can never be had; legal: 1 to 10.").And.NotContain("tokens");
             thrown.ActualValue.Should().Be(11);
         }
@@ -123,7 +124,9 @@ public sealed class RateLimiterNodeTests
         await Limiter.TryAcquireAsync();
         Limiter.AttemptAcquire(10).TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
         reason.Should().Be(RefusalReason.NoLocalStock);
-        Limiter.Invoking(it => it.AttemptAcquire(11)).Should().Throw<ArgumentOutOfRangeException>().WithParameterName("permitCount").WithMessage("11 at once can never be had; legal: 1 to 10.*");
+        Limiter.Invoking(it => it.AttemptAcquire(11))
+            .Should().Throw<ArgumentOutOfRangeException>().WithParameterName("permitCount").WithMessage(
+                "11 at once can never be had; legal: 1 to 10.*");
         Limiter.GetStatistics()!.TotalFailedLeases.Should().Be(2);
     }
 
@@ -133,8 +136,10 @@ public sealed class RateLimiterNodeTests
     public async Task Limiter_FewerThanOne_ThrowsWithoutAsking(int permits)
     {
         Limiter.Invoking(it => it.AttemptAcquire(permits)).Should().Throw<ArgumentOutOfRangeException>().WithParameterName("permitCount");
-        await Limiter.Awaiting(it => it.TryAcquireAsync(permits).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount");
-        await Limiter.Awaiting(it => it.AcquireAsync(permits).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount");
+        await Limiter.Awaiting(it => it.TryAcquireAsync(permits).AsTask())
+            .Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount");
+        await Limiter.Awaiting(it => it.AcquireAsync(permits).AsTask())
+            .Should().ThrowAsync<ArgumentOutOfRangeException>().WithParameterName("permitCount");
     }
 
     [Fact]

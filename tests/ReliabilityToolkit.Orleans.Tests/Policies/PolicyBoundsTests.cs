@@ -8,10 +8,20 @@ public sealed class PolicyBoundsTests
     [Fact]
     public void RateLimiterPolicy_Ranges_AreThoseOfItsDocumentation()
     {
-        Check(1, 1_000_000_000, value => new RateLimiterPolicy { TokensPerPeriod = value, Period = TimeSpan.FromSeconds(1) }.Validate(), "TokensPerPeriod", "1 to 1,000,000,000");
+        Check(
+            1,
+            1_000_000_000,
+            value => new RateLimiterPolicy { TokensPerPeriod = value, Period = TimeSpan.FromSeconds(1) }.Validate(),
+            "TokensPerPeriod",
+            "1 to 1,000,000,000");
         Check(1, 1_000_000_000, value => new RateLimiterPolicy { Burst = value, TokensPerPeriod = 1_000 }.Validate(), "Burst", "1 to 1,000,000,000");
         Check(0, 100_000, value => new RateLimiterPolicy { QueueLimit = value }.Validate(), "QueueLimit", "0 to 100,000");
-        Check(TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1), value => new RateLimiterPolicy { Period = value }.Validate(), "Period", "1 ms to 1 day");
+        Check(
+            TimeSpan.FromMilliseconds(1),
+            TimeSpan.FromDays(1),
+            value => new RateLimiterPolicy { Period = value }.Validate(),
+            "Period",
+            "1 ms to 1 day");
     }
 
     [Fact]
@@ -37,8 +47,18 @@ public sealed class PolicyBoundsTests
     {
         Check(1, 1_000_000, value => new CircuitBreakerPolicy { FailureThreshold = value }.Validate(), "FailureThreshold", "1 to 1,000,000");
         Check(1, 1_000, value => new CircuitBreakerPolicy { HalfOpenMaxCalls = value }.Validate(), "HalfOpenMaxCalls", "1 to 1,000");
-        Check(TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1), value => new CircuitBreakerPolicy { CoolDown = value }.Validate(), "CoolDown", "1 ms to 1 day");
-        Check(TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1), value => new CircuitBreakerPolicy { TrialLease = value }.Validate(), "TrialLease", "1 ms to 1 day");
+        Check(
+            TimeSpan.FromMilliseconds(1),
+            TimeSpan.FromDays(1),
+            value => new CircuitBreakerPolicy { CoolDown = value }.Validate(),
+            "CoolDown",
+            "1 ms to 1 day");
+        Check(
+            TimeSpan.FromMilliseconds(1),
+            TimeSpan.FromDays(1),
+            value => new CircuitBreakerPolicy { TrialLease = value }.Validate(),
+            "TrialLease",
+            "1 ms to 1 day");
     }
 
     [Fact]
@@ -46,14 +66,29 @@ public sealed class PolicyBoundsTests
     {
         Check(1, 1_000_000, value => new BulkheadPolicy { Capacity = value }.Validate(), "Capacity", "1 to 1,000,000");
         Check(0, 100_000, value => new BulkheadPolicy { QueueLimit = value }.Validate(), "QueueLimit", "0 to 100,000");
-        Check(TimeSpan.FromMilliseconds(100), TimeSpan.FromHours(1), value => new BulkheadPolicy { Lease = value }.Validate(), "Lease", "100 ms to 1 hour");
+        Check(
+            TimeSpan.FromMilliseconds(100),
+            TimeSpan.FromHours(1),
+            value => new BulkheadPolicy { Lease = value }.Validate(),
+            "Lease",
+            "100 ms to 1 hour");
     }
 
     [Fact]
     public void ClientOptions_Ranges_AreThoseOfTheirDocumentation()
     {
-        Check(TimeSpan.FromMilliseconds(10), TimeSpan.FromMinutes(1), value => new ReliabilityToolkitClientOptions { CallTimeout = value }.Validate(), "CallTimeout", "10 ms to 1 minute");
-        Check(1, 10_000_000, value => new ReliabilityToolkitClientOptions { MaxCachedInstances = value }.Validate(), "MaxCachedInstances", "1 to 10,000,000");
+        Check(
+            TimeSpan.FromMilliseconds(10),
+            TimeSpan.FromMinutes(1),
+            value => new ReliabilityToolkitClientOptions { CallTimeout = value }.Validate(),
+            "CallTimeout",
+            "10 ms to 1 minute");
+        Check(
+            1,
+            10_000_000,
+            value => new ReliabilityToolkitClientOptions { MaxCachedInstances = value }.Validate(),
+            "MaxCachedInstances",
+            "1 to 10,000,000");
     }
 
     [Fact]
@@ -62,7 +97,8 @@ public sealed class PolicyBoundsTests
         Check(1, int.MaxValue, value => new RetryOptions { MaxAttempts = value }.Validate(), "MaxAttempts", "1 and above");
         Check(TimeSpan.Zero, TimeSpan.FromDays(1), value => new RetryOptions { BaseDelay = value }.Validate(), "BaseDelay", "0 to 1 day");
         Check(TimeSpan.Zero, TimeSpan.FromDays(1), value => new RetryOptions { MaxDelay = value }.Validate(), "MaxDelay", "0 to 1 day");
-        new RetryOptions { TimeProvider = null!, Random = null! }.Validate().Should().Equal("TimeProvider is null; legal: a TimeProvider.", "Random is null; legal: a Random.");
+        new RetryOptions { TimeProvider = null!, Random = null! }.Validate()
+            .Should().Equal("TimeProvider is null; legal: a TimeProvider.", "Random is null; legal: a Random.");
     }
 
     private static void Check(int least, int most, Func<int, IReadOnlyList<string>> validate, string property, string range)

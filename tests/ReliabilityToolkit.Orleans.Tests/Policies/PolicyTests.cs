@@ -23,8 +23,16 @@ public sealed class PolicyTests
     {
         new RateLimiterPolicy { TokensPerPeriod = 0, Period = TimeSpan.Zero, Burst = -3, QueueLimit = 100_001 }.Validate().Should().HaveCount(4)
             .And.Contain("Burst is -3; legal: 1 to 1,000,000,000.");
-        new RateLimiterPolicy { TokensPerPeriod = 1, Period = TimeSpan.FromDays(1), Burst = 1_000_000_000 }.Validate().Should().HaveCount(2, "the bucket is too large, and fills too slowly");
-        new CircuitBreakerPolicy { FailureThreshold = 0, CoolDown = TimeSpan.FromDays(2), HalfOpenMaxCalls = 0, TrialLease = TimeSpan.Zero }.Validate().Should().HaveCount(4);
+        new RateLimiterPolicy { TokensPerPeriod = 1, Period = TimeSpan.FromDays(1), Burst = 1_000_000_000 }.Validate()
+            .Should().HaveCount(2, "the bucket is too large, and fills too slowly");
+        new CircuitBreakerPolicy
+        {
+            FailureThreshold = 0,
+            CoolDown = TimeSpan.FromDays(
+            2),
+            HalfOpenMaxCalls = 0,
+            TrialLease = TimeSpan.Zero
+        }.Validate().Should().HaveCount(4);
         new BulkheadPolicy { Capacity = 0, QueueLimit = -1, Lease = TimeSpan.FromMilliseconds(99) }.Validate().Should().HaveCount(3);
         new ReliabilityToolkitClientOptions { CallTimeout = TimeSpan.Zero, MaxCachedInstances = 0 }.Validate().Should().HaveCount(2);
     }
@@ -34,10 +42,15 @@ public sealed class PolicyTests
     {
         var source = Source(
             """
-            { "RateLimiters": { "api": { "TokensPerPeriod": 50, "Period": "00:00:10" } }, "bulkheads": { "database": { "capacity": 20 } }, "CircuitBreakers": { "payments": {} } }
+            {
+              "RateLimiters": { "api": { "TokensPerPeriod": 50, "Period": "00:00:10" } },
+              "bulkheads": { "database": { "capacity": 20 } },
+              "CircuitBreakers": { "payments": {} }
+            }
             """,
             toolkit => toolkit.AddRateLimiter("api", policy => policy.Burst = 7));
-        source.Current.RateLimiter("api").Should().BeEquivalentTo(new RateLimiterPolicy { TokensPerPeriod = 50, Period = TimeSpan.FromSeconds(10), Burst = 7 });
+        source.Current.RateLimiter("api")
+            .Should().BeEquivalentTo(new RateLimiterPolicy { TokensPerPeriod = 50, Period = TimeSpan.FromSeconds(10), Burst = 7 });
         source.Current.Bulkhead("database").Capacity.Should().Be(20);
         source.Current.CircuitBreaker("payments").FailureThreshold.Should().Be(5);
     }
@@ -47,10 +60,20 @@ public sealed class PolicyTests
     {
         var thrown = FluentActions.Invoking(() => Source(
             """
-            { "RateLimiters": { "api": { "Burts": 5, "Burst": "many", "TokensPerPeriod": 0 }, "a b": {} }, "Breakers": {}, "Bulkheads": { "db": { "Capacity": -1, "Lease": "soon" } } }
+            {
+              "RateLimiters": { "api": { "Burts": 5, "Burst": "many", "TokensPerPeriod": 0 }, "a b": {} },
+              "Breakers": {},
+              "Bulkheads": { "db": { "Capacity": -1, "Lease": "soon" } }
+            }
             """,
-            toolkit => toolkit.AddCircuitBreaker("payments", policy => policy.FailureThreshold = 0))).Should().Throw<OptionsValidationException>().Which;
-        foreach (var fault in new[] { "api:Burts: no such setting; legal here: TokensPerPeriod, Period, Burst, QueueLimit", "api:Burst: many", "api: TokensPerPeriod is 0", "a b: a policy name", "Breakers: legal here", "db: Capacity is -1", "db:Lease: soon", "payments: FailureThreshold is 0" })
+            toolkit => toolkit.AddCircuitBreaker(
+                "payments", policy => policy.FailureThreshold = 0))).Should().Throw<OptionsValidationException>().Which;
+        string[] faults =
+        [
+            "api:Burts: no such setting; legal here: TokensPerPeriod, Period, Burst, QueueLimit", "api:Burst: many", "api: TokensPerPeriod is 0",
+            "a b: a policy name", "Breakers: legal here", "db: Capacity is -1", "db:Lease: soon", "payments: FailureThreshold is 0",
+        ];
+        foreach (var fault in faults)
             thrown.Message.Should().Contain(fault);
     }
 
@@ -76,7 +99,8 @@ public sealed class PolicyTests
     {
         var source = Source("""{ "RateLimiters": { "b": {}, "a": {} } }""");
         source.Current.Invoking(policies => policies.RateLimiter("c")).Should().Throw<UnknownPolicyException>()
-            .Which.Should().Match<UnknownPolicyException>(e => e.Policy == "c" && string.Join(" ", e.KnownPolicies) == "a b" && e.Message.Contains("Known: a, b."));
+            .Which.Should().Match<UnknownPolicyException>(
+                e => e.Policy == "c" && string.Join(" ", e.KnownPolicies) == "a b" && e.Message.Contains("Known: a, b."));
         source.Current.Invoking(policies => policies.Bulkhead("a")).Should().Throw<UnknownPolicyException>().WithMessage("*Known: none.");
     }
 
@@ -85,7 +109,8 @@ public sealed class PolicyTests
     {
         using var host = Host.CreateDefaultBuilder().UseOrleans(silo => silo
             .UseLocalhostClustering()
-            .AddReliabilityToolkit(toolkit => toolkit.AddBulkhead("db", policy => policy.Capacity = 0).AddRateLimiter("api", policy => policy.Burst = 0))).Build();
+            .AddReliabilityToolkit(
+                toolkit => toolkit.AddBulkhead("db", policy => policy.Capacity = 0).AddRateLimiter("api", policy => policy.Burst = 0))).Build();
         (await host.Awaiting(it => it.StartAsync()).Should().ThrowAsync<Exception>())
             .Which.ToString().Should().Contain("RateLimiters:api: Burst is 0").And.Contain("Bulkheads:db: Capacity is 0");
     }
@@ -95,8 +120,10 @@ public sealed class PolicyTests
     {
         FluentActions.Invoking(() => Source("{}", toolkit => toolkit.AddRateLimiter(null!))).Should().Throw<ArgumentNullException>();
         FluentActions.Invoking(() => Source("{}", toolkit => toolkit.Bind(null!))).Should().Throw<ArgumentNullException>();
-        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.UseStronglyConsistentDirectory(TimeSpan.FromTicks(-1)))).Should().Throw<ArgumentOutOfRangeException>();
-        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.UseStronglyConsistentDirectory(TimeSpan.FromHours(1)))).Should().Throw<ArgumentOutOfRangeException>();
+        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.UseStronglyConsistentDirectory(TimeSpan.FromTicks(-1))))
+            .Should().Throw<ArgumentOutOfRangeException>();
+        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.UseStronglyConsistentDirectory(TimeSpan.FromHours(1))))
+            .Should().Throw<ArgumentOutOfRangeException>();
         FluentActions.Invoking(() => ((ISiloBuilder)null!).AddReliabilityToolkit(_ => { })).Should().Throw<ArgumentNullException>();
         FluentActions.Invoking(() => ((IClientBuilder)null!).AddReliabilityToolkit()).Should().Throw<ArgumentNullException>();
     }
@@ -115,7 +142,8 @@ public sealed class PolicyTests
     public void Client_OwnChanceAndClock_AreNotTheApplicationsRandom()
     {
         // The application's Random may not be thread-safe, or seeded so that all its replicas come back in step.
-        var services = new ServiceCollection().AddSingleton(new Random(1)).AddReliabilityToolkitClient().AddReliabilityToolkitGrains().BuildServiceProvider();
+        var services = new ServiceCollection().AddSingleton(
+            new Random(1)).AddReliabilityToolkitClient().AddReliabilityToolkitGrains().BuildServiceProvider();
         services.GetRequiredService<Chance>().Should().BeSameAs(services.GetRequiredService<Chance>());
         services.GetServices<Random>().Should().ContainSingle("nobody else's is registered either");
         services.GetRequiredService<TimeProvider>().Should().BeSameAs(TimeProvider.System);
@@ -136,7 +164,9 @@ public sealed class PolicyTests
     }
 
     private static IConfigurationRoot Configuration(string json) =>
-        new ConfigurationBuilder().AddInMemoryCollection(new ConfigurationBuilder().AddJsonStream(new MemoryStream(Encoding.UTF8.GetBytes($$"""{ "ReliabilityToolkit": {{json}} }"""))).Build().AsEnumerable()).Build();
+        new ConfigurationBuilder().AddInMemoryCollection(
+            new ConfigurationBuilder().AddJsonStream(
+                new MemoryStream(Encoding.UTF8.GetBytes($$"""{ "ReliabilityToolkit": {{json}} }"""))).Build().AsEnumerable()).Build();
 
     private sealed class Silo : ISiloBuilder
     {

@@ -89,7 +89,8 @@ public sealed class TokenLedgerProperties
                     {
                         var readyAt = now + grant.ReadyAfter;
                         if (grant.ReadyAfter > TimeSpan.Zero && !hasGaps)
-                            readyAt.Should().BeGreaterThanOrEqualTo(admissions.Values.Select(admission => admission.At).DefaultIfEmpty().Max(), "who came earlier is served earlier");
+                            readyAt.Should().BeGreaterThanOrEqualTo(
+                                admissions.Values.Select(admission => admission.At).DefaultIfEmpty().Max(), "who came earlier is served earlier");
                         admissions.Add(request.Id, (readyAt, request.Tokens));
                     }
                     else
@@ -125,5 +126,6 @@ public sealed class TokenLedgerProperties
     }
 
     // Pauses on the scale on which tokens accrue, so that the bucket is neither always full nor always empty.
-    private static TimeSpan Pause(RateLimiterPolicy policy, double part) => TimeSpan.FromTicks((long)(part * part * policy.Period.Ticks / policy.TokensPerPeriod * 2));
+    private static TimeSpan Pause(RateLimiterPolicy policy, double part) =>
+        TimeSpan.FromTicks((long)(part * part * policy.Period.Ticks / policy.TokensPerPeriod * 2));
 }

@@ -192,7 +192,8 @@ public sealed class TokenLedgerTests
     {
         var ledger = NewLedger(perSecond: 1, burst: 5);
         foreach (var mayWait in new[] { false, true })
-            ledger.Invoking(l => l.Acquire(new TokenRequest(_node.Next(), tokens, mayWait), At(0))).Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(tokens));
+            ledger.Invoking(l => l.Acquire(new TokenRequest(_node.Next(), tokens, mayWait), At(0)))
+                .Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(tokens));
         ledger.Describe(At(0)).Should().Be(new RateLimiterStatus(5, 5, 1, Seconds(1), 0));
     }
 

@@ -44,8 +44,8 @@ public sealed class AnswerLogTests
     [Fact]
     public void Log_LaggardBehindFortyThousandOthers_IsStillAnsweredAgain()
     {
-        // At 40,000 calls per second, a message is lost and repeated half a second later. It used to get the void answer, and a healthy authority to count
-        // as unavailable.
+        // At 40,000 calls per second, a message is lost and repeated half a second later. It used to get the void answer, and a healthy authority to
+        // count as unavailable.
         var channel = NewChannel(1);
         var lost = channel.Open();
         Do(lost, 1).Should().Be(RequestState.New);
@@ -141,7 +141,8 @@ public sealed class AnswerLogTests
     [Fact]
     public void Log_SilentChannels_AreForgottenWhenNoCopyCanBeUnderWayAnyMore()
     {
-        CallTimeouts.AnswersKeptFor.Should().BeGreaterThanOrEqualTo(2 * CallTimeouts.Longest, "a request is repeated for one, and its last copy may be as late");
+        CallTimeouts.AnswersKeptFor
+            .Should().BeGreaterThanOrEqualTo(2 * CallTimeouts.Longest, "a request is repeated for one, and its last copy may be as late");
         new ReliabilityToolkitClientOptions { CallTimeout = CallTimeouts.Longest }.Validate().Should().BeEmpty();
         new ReliabilityToolkitClientOptions { CallTimeout = CallTimeouts.Longest + TimeSpan.FromTicks(1) }.Validate().Should().NotBeEmpty();
 
@@ -198,7 +199,8 @@ public sealed class AnswerLogTests
     {
         var id = new Asker(1).Next();
         var machine = new Counter();
-        _log.Invoking(log => log.Once(id, At(0), machine, 0, (Counter _, int _, Instant _) => throw new InvalidOperationException())).Should().Throw<InvalidOperationException>();
+        _log.Invoking(log => log.Once(id, At(0), machine, 0, (Counter _, int _, Instant _) => throw new InvalidOperationException()))
+            .Should().Throw<InvalidOperationException>();
         _log.Once(id, At(0), machine, 5, static (counter, by, _) => counter.Add(by)).Should().Be(5);
         _log.Once(id, At(3), machine, 5, static (counter, by, _) => counter.Add(by)).Should().Be(1005, "said again, and not done again");
         machine.Sum.Should().Be(5);
@@ -260,12 +262,15 @@ public sealed class AnswerLogTests
     }
 
     /// <summary>
-    /// Two channels, many open requests, sent, repeated, cancelled and closed in any order, copies of closed ones coming late: each is done once at most,
-    /// every repetition gets the first answer, none that is awaited is void, and what is remembered is bounded by what was open at once.
+    /// Two channels, many open requests, sent, repeated, cancelled and closed in any order, copies of closed ones coming late: each is done once at
+    /// most, every repetition gets the first answer, none that is awaited is void, and what is remembered is bounded by what was open at once.
     /// </summary>
     [Fact]
     public void Log_AnyHistory_DoesEachRequestOnceAndNoneThatIsAwaitedIsVoid() =>
-        Gen.Select(Gen.Int[0, 1], Gen.Int[0, 300], Gen.Frequency((4, Gen.Const(Step.Open)), (8, Gen.Const(Step.Send)), (1, Gen.Const(Step.Cancel)), (3, Gen.Const(Step.Close))))
+        Gen.Select(
+            Gen.Int[0, 1],
+            Gen.Int[0, 300],
+            Gen.Frequency((4, Gen.Const(Step.Open)), (8, Gen.Const(Step.Send)), (1, Gen.Const(Step.Cancel)), (3, Gen.Const(Step.Close))))
             .Array[1, 400].Sample(
             steps =>
             {
@@ -289,7 +294,8 @@ public sealed class AnswerLogTests
                         case Step.Send:
                             var state = log.Find(request.Id, At(0), out var earlier);
                             if (request.IsOpen)
-                                state.Should().Be(request.IsCancelled ? RequestState.Void : request.Answer is null ? RequestState.New : RequestState.Done);
+                                state.Should().Be(
+                                    request.IsCancelled ? RequestState.Void : request.Answer is null ? RequestState.New : RequestState.Done);
                             else
                                 (state == RequestState.New && request.Answer is not null).Should().BeFalse("it was done before");
                             if (state == RequestState.Done)

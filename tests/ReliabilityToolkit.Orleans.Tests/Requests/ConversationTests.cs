@@ -264,7 +264,8 @@ public sealed class ConversationTests
     {
         Send = static (peer, id, _, token) => peer.AskAsync(id, token),
         IsUndecided = static answer => answer == Peer.Undecided,
-        TakeBack = static (conversation, id) => new ValueTask(conversation.CallAsync(id, static (peer, id, _) => peer.TakeBackAsync(id), CancellationToken.None).AsTask()),
+        TakeBack = static (conversation, id) =>
+            new ValueTask(conversation.CallAsync(id, static (peer, id, _) => peer.TakeBackAsync(id), CancellationToken.None).AsTask()),
     };
 
     private TimeSpan Elapsed => _time.GetUtcNow() - _time.Start;
@@ -311,7 +312,12 @@ public sealed class ConversationTests
 
     private static MeterListener Listen(string name, Action<long> onCount)
     {
-        var listener = new MeterListener { InstrumentPublished = (instrument, it) => { if (instrument.Name == name) it.EnableMeasurementEvents(instrument); } };
+        var listener = new MeterListener
+        {
+            InstrumentPublished = (
+            instrument, it) =>
+            { if (instrument.Name == name) it.EnableMeasurementEvents(instrument); }
+        };
         listener.SetMeasurementEventCallback<long>((_, count, _, _) => onCount(count));
         listener.Start();
         return listener;

@@ -22,7 +22,11 @@ public sealed class BackoffTests
     /// <summary>Against the formula in doubles, and at its edges: chance 0 is no delay, the largest chance is the cap itself.</summary>
     [Fact]
     public void Delay_AnyOptions_IsUniformOverZeroToTheCap() =>
-        Gen.Select(Gen.Long[0, TimeSpan.TicksPerDay], Gen.Long[0, TimeSpan.TicksPerDay], Gen.Int[1, 2_000], Gen.Double[0, 1].Where(chance => chance < 1)).Sample(
+        Gen.Select(
+            Gen.Long[0, TimeSpan.TicksPerDay],
+            Gen.Long[0, TimeSpan.TicksPerDay],
+            Gen.Int[1, 2_000],
+            Gen.Double[0, 1].Where(chance => chance < 1)).Sample(
             (first, second, failedAttempts, chance) =>
             {
                 var (lower, upper) = (TimeSpan.FromTicks(Math.Min(first, second)), TimeSpan.FromTicks(Math.Max(first, second)));

@@ -20,7 +20,8 @@ public sealed class RetryTests
     {
         var errors = Enumerable.Range(1, 3).Select(i => new InvalidOperationException($"{i}")).ToArray();
         var attempts = 0;
-        var thrown = await NewRetry().Awaiting(retry => Finish(() => retry.RunAsync(ValueTask<int> (_) => throw errors[attempts++]).AsTask())).Should().ThrowAsync<InvalidOperationException>();
+        var thrown = await NewRetry().Awaiting(retry => Finish(() => retry.RunAsync(ValueTask<int> (_) => throw errors[attempts++]).AsTask()))
+            .Should().ThrowAsync<InvalidOperationException>();
         thrown.Which.Should().BeSameAs(errors[2]);
         attempts.Should().Be(3);
     }
@@ -61,7 +62,8 @@ public sealed class RetryTests
         IsUniform(first, 100);
         IsUniform(second, 150);
 
-        // The largest distance between what was drawn and the straight line (Kolmogorov-Smirnov, 1 in 1,000); the millisecond steps of the clock are allowed for.
+        // The largest distance between what was drawn and the straight line (Kolmogorov-Smirnov, 1 in 1,000); the millisecond steps of the clock are
+        // allowed for.
         static void IsUniform(List<double> delays, double cap)
         {
             delays.Sort();
@@ -107,7 +109,9 @@ public sealed class RetryTests
     {
         var retryAfter = seconds == double.MaxValue ? TimeSpan.MaxValue : TimeSpan.FromSeconds(seconds);
         var starts = new List<DateTimeOffset>();
-        await NewRetry(options => (options.MaxAttempts, options.Random) = (2, new FixedRandom(0.5))).Awaiting(retry => Finish(() => retry.RunAsync(ValueTask (_) =>
+        await NewRetry(
+            options => (options.MaxAttempts, options.Random) = (2, new FixedRandom(0.5))).Awaiting(retry =>
+                Finish(() => retry.RunAsync(ValueTask (_) =>
         {
             starts.Add(_time.GetUtcNow());
             throw new CircuitOpenException("payments", retryAfter);
@@ -132,7 +136,9 @@ public sealed class RetryTests
     public async Task Retry_BaseDelayAboveMaxDelay_IsCapped()
     {
         var starts = new List<DateTimeOffset>();
-        var retry = NewRetry(options => (options.BaseDelay, options.MaxDelay, options.Random) = (TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(1), new FixedRandom(0.999)));
+        var retry = NewRetry(
+            options => (options.BaseDelay, options.MaxDelay, options.Random) = (
+                TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(1), new FixedRandom(0.999)));
         await Finish(() => retry.RunAsync(ValueTask<int> (_) =>
         {
             starts.Add(_time.GetUtcNow());
@@ -145,7 +151,8 @@ public sealed class RetryTests
     [Fact]
     public async Task Retry_OperationOverAReusableSource_IsConsumedExactlyOnce()
     {
-        // Such a source serves the next operation once its result has been taken: never taken, it is lost to its pool; taken twice, it is somebody else's.
+        // Such a source serves the next operation once its result has been taken: never taken, it is lost to its pool; taken twice, it is somebody
+        // else's.
         var retry = new Retry();
         foreach (var isDoneAtOnce in new[] { true, false })
         {
@@ -199,7 +206,8 @@ public sealed class RetryTests
             },
             cancellation.Token).AsTask()).Should().ThrowAsync<OperationCanceledException>();
         attempts.Should().Be(1);
-        await NewRetry().Awaiting(retry => retry.RunAsync(_ => ValueTask.FromResult(++attempts), cancellation.Token).AsTask()).Should().ThrowAsync<OperationCanceledException>();
+        await NewRetry().Awaiting(retry => retry.RunAsync(_ => ValueTask.FromResult(++attempts), cancellation.Token).AsTask())
+            .Should().ThrowAsync<OperationCanceledException>();
         attempts.Should().Be(1, "cancelled before it began");
     }
 
@@ -207,7 +215,9 @@ public sealed class RetryTests
     public async Task Retry_OperationsOwnTimeout_IsAnErrorLikeAnyOther()
     {
         var attempts = 0;
-        await Finish(() => NewRetry().RunAsync(_ => ++attempts < 3 ? throw new TaskCanceledException("its own clock") : ValueTask.FromResult(attempts)).AsTask());
+        await Finish(
+            () => NewRetry().RunAsync(
+                _ => ++attempts < 3 ? throw new TaskCanceledException("its own clock") : ValueTask.FromResult(attempts)).AsTask());
         attempts.Should().Be(3);
     }
 
@@ -253,10 +263,19 @@ public sealed class RetryTests
     [Fact]
     public void Retry_FaultyOptions_AreAllToldAtOnce()
     {
-        var faulty = new RetryOptions { MaxAttempts = 0, BaseDelay = TimeSpan.FromSeconds(-1), MaxDelay = TimeSpan.FromDays(2), TimeProvider = null!, Random = null! };
+        var faulty = new RetryOptions
+        {
+            MaxAttempts = 0,
+            BaseDelay = TimeSpan.FromSeconds(
+            -1),
+            MaxDelay = TimeSpan.FromDays(2),
+            TimeProvider = null!,
+            Random = null!
+        };
         var thrown = FluentActions.Invoking(() => new Retry(faulty)).Should().Throw<ArgumentException>().Which;
-        foreach (var property in new[] { "MaxAttempts is 0", "BaseDelay is -00:00:01", "MaxDelay is 2.00:00:00", "TimeProvider is null", "Random is null" })
-            thrown.Message.Should().Contain(property);
+        string[] faults = ["MaxAttempts is 0", "BaseDelay is -00:00:01", "MaxDelay is 2.00:00:00", "TimeProvider is null", "Random is null"];
+        foreach (var fault in faults)
+            thrown.Message.Should().Contain(fault);
     }
 
     [Fact]
