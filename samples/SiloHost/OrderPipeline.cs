@@ -8,7 +8,6 @@ internal sealed class OrderPipeline(IReliabilityToolkit toolkit, SimulatedDownst
     // Only what the downstream did wrong is worth another attempt here: a refusal goes back to the caller, who is told when to come again.
     private readonly Retry _retry = new(new RetryOptions { MaxAttempts = 3, RetryIf = e => e is DownstreamException });
 
-    // <composition>
     public ValueTask<Receipt> PlaceAsync(string tenant, CancellationToken cancellationToken)
     {
         var limiter = toolkit.GetRateLimiter("tenant", tenant);
@@ -28,7 +27,6 @@ internal sealed class OrderPipeline(IReliabilityToolkit toolkit, SimulatedDownst
             },
             cancellationToken);
     }
-    // </composition>
 }
 
 /// <summary>What the caller gets for an order that went through.</summary>

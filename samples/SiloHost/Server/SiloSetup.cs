@@ -27,7 +27,6 @@ internal static class SiloSetup
         silo.UseLocalhostClustering(options.SiloPort, options.GatewayPort, new IPEndPoint(IPAddress.Loopback, options.PrimaryPort));
         silo.Configure<ClusterMembershipOptions>(NoticeDeadSilosSoon);
 
-        // <silo>
         silo.AddReliabilityToolkit(toolkit => toolkit
             .Bind(configuration.GetSection("ReliabilityToolkit"))
             .AddBulkhead("database", bulkhead =>
@@ -36,7 +35,6 @@ internal static class SiloSetup
                 bulkhead.Lease = TimeSpan.FromSeconds(15);
             })
             .UseStronglyConsistentDirectory(DirectoryLease));
-        // </silo>
     }
 
     // Measured with three silos: Orleans' defaults take 10 s to replace a killed silo's grains and 61 s a frozen one's; these 1.2 s and 5.7 s.

@@ -12,8 +12,8 @@ namespace ReliabilityToolkit.Orleans;
 public interface IBulkheadGrain : IGrainWithStringKey
 {
     /// <summary>
-    /// Waits in line for the slots; the call is held. Not acquired where the queue is full, or where the turn has not come within 5 s (or a third
-    /// of a lease shorter than 15 s): a held call keeps the grain from moving. The client library waits for as long as its caller likes.
+    /// Waits in line for the slots; the call is held. Not acquired where the queue is full, or where the turn has not come within half a second (or a
+    /// third of a lease shorter than 1.5 s): a held call keeps the grain from moving. The client library waits for as long as its caller likes.
     /// </summary>
     /// <param name="slots">How many; 1 to the policy's capacity.</param>
     /// <param name="cancellationToken">Ends the wait and leaves the line.</param>

@@ -7,8 +7,28 @@ public sealed class SlotLedgerProperties
     private const long Ms = TimeSpan.TicksPerMillisecond;
     private const long Lease = 1_000 * Ms;
 
-    private static readonly Gen<(int Kind, int Which, int Slots, int Pause)[]> Steps =
-        Gen.Select(Gen.Int[0, 15], Gen.Int[0, 1000], Gen.Int[1, 4], Gen.OneOf(Gen.Int[0, 20], Gen.Int[0, 20], Gen.Int[0, 700])).Array[1, 120];
+    private enum Step
+    {
+        Acquire,
+        Try,
+        Release,
+        AskAgain,
+        Close,
+        Reopen,
+        Grow,
+    }
+
+    private static readonly Gen<Step> AnyStep = Gen.Frequency(
+        (5, Gen.Const(Step.Acquire)),
+        (1, Gen.Const(Step.Try)),
+        (4, Gen.Const(Step.Release)),
+        (3, Gen.Const(Step.AskAgain)),
+        (1, Gen.Const(Step.Close)),
+        (1, Gen.Const(Step.Reopen)),
+        (1, Gen.Const(Step.Grow)));
+
+    private static readonly Gen<(Step Step, int Which, int Slots, int Pause)[]> Steps =
+        Gen.Select(AnyStep, Gen.Int[0, 1000], Gen.Int[1, 4], Gen.OneOf(Gen.Int[0, 20], Gen.Int[0, 20], Gen.Int[0, 700])).Array[1, 120];
 
     /// <summary>
     /// Who holds and who waits, in order: all as a plain list of either says; never more than the capacity; everybody answered once.
@@ -23,41 +43,41 @@ public sealed class SlotLedgerProperties
             var model = new Model(capacity, queueLimit);
             var requests = new List<SlotRequest>();
             var now = 0L;
-            foreach (var (kind, which, slots, pause) in steps)
+            foreach (var (step, which, slots, pause) in steps)
             {
                 now += pause * Ms;
                 var instant = new Instant(now);
                 ledger.Advance(instant);
                 model.PassTime(now);
                 Compare();
-                switch (kind)
+                switch (step)
                 {
-                    case < 6:
-                        var request = new SlotRequest(node.Next(1), Math.Min(slots, capacity), kind < 5, TimeSpan.FromHours(1));
+                    case Step.Acquire or Step.Try:
+                        var request = new SlotRequest(node.Next(1), Math.Min(slots, capacity), step == Step.Acquire, TimeSpan.FromHours(1));
                         requests.Add(request);
                         var answer = ledger.Acquire(request, instant);
                         (answer?.Verdict).Should().Be(model.Acquire(request, now));
                         break;
-                    case < 10 when requests.Count > 0:
+                    case Step.Release when requests.Count > 0:
                         var released = requests[which % requests.Count].Id;
                         ledger.Release(new SlotRelease(released), instant);
                         model.Release(released.Sequence, now);
                         break;
-                    case < 13 when requests.Count > 0:
+                    case Step.AskAgain when requests.Count > 0:
                         // Asking again renews what is held, keeps the place of what waits, and does nothing for what has ended.
                         var again = requests[which % requests.Count];
                         var repeated = ledger.Acquire(again, instant);
                         (repeated?.Verdict).Should().Be(model.AskAgain(again.Id.Sequence, now));
                         break;
-                    case 13:
+                    case Step.Close:
                         ledger.Close(node.Next(1), instant);
                         model.Close(now);
                         break;
-                    case 14:
+                    case Step.Reopen:
                         ledger.Reopen(node.Next(1), instant);
                         model.IsClosed = false;
                         break;
-                    case 15:
+                    case Step.Grow:
                         model.Capacity = Math.Max(slots, model.Capacity);
                         ledger.ChangeTo(new BulkheadPolicy { Capacity = model.Capacity, QueueLimit = queueLimit, Lease = policy.Lease }, instant);
                         model.PassTime(now);

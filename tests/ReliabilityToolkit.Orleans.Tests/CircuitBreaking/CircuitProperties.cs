@@ -7,8 +7,28 @@ public sealed class CircuitProperties
     private static readonly Gen<(int Threshold, int CoolDown, int Trials, int Lease)> Shapes =
         Gen.Select(Gen.Int[1, 4], Gen.Int[1, 50], Gen.Int[1, 3], Gen.Int[1, 50]);
 
-    private static readonly Gen<(int Kind, int Which, int Pause)[]> Steps =
-        Gen.Select(Gen.Int[0, 19], Gen.Int[0, 1000], Gen.OneOf(Gen.Int[0, 3], Gen.Int[0, 60])).Array[1, 120];
+    private enum Step
+    {
+        Enter,
+        Succeed,
+        Fail,
+        Ignore,
+        Trip,
+        Reset,
+        Isolate,
+    }
+
+    private static readonly Gen<Step> AnyStep = Gen.Frequency(
+        (36, Gen.Const(Step.Enter)),
+        (11, Gen.Const(Step.Succeed)),
+        (11, Gen.Const(Step.Fail)),
+        (10, Gen.Const(Step.Ignore)),
+        (4, Gen.Const(Step.Trip)),
+        (4, Gen.Const(Step.Reset)),
+        (1, Gen.Const(Step.Isolate)));
+
+    private static readonly Gen<(Step Step, int Which, int Pause)[]> Steps =
+        Gen.Select(AnyStep, Gen.Int[0, 1000], Gen.OneOf(Gen.Int[0, 3], Gen.Int[0, 60])).Array[1, 120];
 
     /// <summary>
     /// Every answer, the state, the counts: all as the reference says, whatever is asked, reported (late, twice, never) and thrown.
@@ -29,14 +49,14 @@ public sealed class CircuitProperties
             var reference = new ReferenceBreaker(shape.Threshold, shape.CoolDown * ms, shape.Trials, shape.Lease * ms);
             var calls = new List<(CircuitPass Pass, ReferenceBreaker.Call Call)>();
             var now = 0L;
-            foreach (var (kind, which, pause) in steps)
+            foreach (var (step, which, pause) in steps)
             {
                 now += pause * ms;
                 reference.PassTime(now);
                 var instant = new Instant(now);
-                switch (kind)
+                switch (step)
                 {
-                    case < 9:
+                    case Step.Enter:
                         var id = node.Next();
                         var pass = circuit.Enter(id, instant);
                         var call = reference.Begin(now);
@@ -46,23 +66,28 @@ public sealed class CircuitProperties
                         if (call is not null)
                             calls.Add((pass, call));
                         break;
-                    case < 17 when calls.Count > 0:
+                    case Step.Succeed or Step.Fail or Step.Ignore when calls.Count > 0:
                         var ended = calls[which % calls.Count];
-                        var outcome = (CircuitOutcome)(kind % 3);
+                        var outcome = step switch
+                        {
+                            Step.Succeed => CircuitOutcome.Succeeded,
+                            Step.Fail => CircuitOutcome.Failed,
+                            _ => CircuitOutcome.Ignored,
+                        };
                         var report = new CircuitReport(node.Next(), ended.Pass.Generation, ended.Pass.Trial, outcome);
                         circuit.Report(report, instant);
                         reference.End(ended.Call, outcome, now);
                         circuit.Report(report, instant);
                         break;
-                    case 17:
+                    case Step.Trip:
                         circuit.Trip(node.Next(), instant);
                         reference.Trip(now);
                         break;
-                    case 18:
+                    case Step.Reset:
                         circuit.Reset(node.Next(), instant);
                         reference.Reset();
                         break;
-                    case 19 when which % 4 == 0:
+                    case Step.Isolate:
                         circuit.Isolate(node.Next(), instant);
                         reference.Isolate();
                         break;

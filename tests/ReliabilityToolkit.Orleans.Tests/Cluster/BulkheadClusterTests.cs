@@ -131,7 +131,7 @@ public sealed class BulkheadClusterTests(ToolkitCluster cluster)
     [Fact]
     public async Task Bulkhead_HolderThatDoesNotRenew_IsReplacedWithinALease_AndOneThatDoesIsNot()
     {
-        // A direct caller renews nothing: as if it had crashed. The lease is 600 ms; three of them pass, one after the other.
+        // A direct caller renews nothing: as if it had crashed. The lease is a second; three of them pass, one after the other.
         var live = cluster.Nodes[0].GetBulkhead("brief", _key + "-live");
         var held = await live.AcquireAsync();
         var bulkhead = cluster.Outside.GetBulkhead("brief", _key);

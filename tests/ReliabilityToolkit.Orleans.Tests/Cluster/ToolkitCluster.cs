@@ -47,7 +47,7 @@ public sealed class ToolkitCluster : IAsyncLifetime
     /// <summary>Collects every activation that is idle and need not be kept, as Orleans does by itself after a while.</summary>
     public Task CollectIdleAsync() => Grains.GetGrain<IManagementGrain>(0).ForceActivationCollection(TimeSpan.Zero);
 
-    /// <summary>Whether the grain is in memory somewhere. Asked of the silos themselves: their directory's cache may remember one that has gone.</summary>
+    /// <summary>Whether the grain is in memory. Asked of the silos themselves: their directory's cache may remember one that has gone.</summary>
     public async Task<bool> IsActiveAsync(IAddressable grain)
     {
         var active = await Grains.GetGrain<IManagementGrain>(0).GetDetailedGrainStatistics();
@@ -81,7 +81,7 @@ public sealed class ToolkitCluster : IAsyncLifetime
             .AddCircuitBreaker("picky", policy => policy.FailureThreshold = 1)
             .AddBulkhead("single", policy => policy.Capacity = 1)
             .AddBulkhead("triple", policy => policy.Capacity = 3)
-            .AddBulkhead("brief", policy => (policy.Capacity, policy.Lease) = (1, TimeSpan.FromMilliseconds(600)))
+            .AddBulkhead("brief", policy => (policy.Capacity, policy.Lease) = (1, TimeSpan.FromSeconds(1)))
             .Bind(LivePolicies.Root)
             .AddBulkhead("narrow", policy => (policy.Capacity, policy.QueueLimit) = (1, 1)))
             .Services.Configure<ReliabilityToolkitClientOptions>(options => options.IsFailure["picky"] = e => e is not KeyNotFoundException);

@@ -11,12 +11,26 @@ public sealed class TokenLedgerProperties
         from queue in Gen.Int[0, 6]
         select new RateLimiterPolicy { TokensPerPeriod = tokens, Period = TimeSpan.FromTicks(period), Burst = burst, QueueLimit = queue };
 
-    private static readonly Gen<(int Kind, int Tokens, double Pause, int Which)[]> Steps =
-        Gen.Select(Gen.Int[0, 9], Gen.Int[1, 12], Gen.Double[0, 1.5], Gen.Int[0, 1000]).Array[1, 60];
+    private enum Step
+    {
+        Wait,
+        Try,
+        Cancel,
+        Repeat,
+    }
+
+    private static readonly Gen<Step> WaitOrTry = Gen.Frequency((1, Gen.Const(Step.Wait)), (1, Gen.Const(Step.Try)));
+
+    private static readonly Gen<Step> AnyStep = Gen.Frequency(
+        (5, Gen.Const(Step.Wait)), (3, Gen.Const(Step.Try)), (1, Gen.Const(Step.Cancel)), (1, Gen.Const(Step.Repeat)));
+
+    private static Gen<(Step Step, int Tokens, double Pause, int Which)[]> Steps(Gen<Step> step) =>
+        Gen.Select(step, Gen.Int[1, 12], Gen.Double[0, 1.5], Gen.Int[0, 1000]).Array[1, 60];
+
 
     [Fact]
     public void Ledger_WithoutCancellations_DecidesAsTheIdealBucketDoes() =>
-        Gen.Select(Policies.Where(policy => policy.Validate().Count == 0), Steps).Sample(
+        Gen.Select(Policies.Where(policy => policy.Validate().Count == 0), Steps(WaitOrTry)).Sample(
             (policy, steps) =>
             {
                 var node = new Asker(1);
@@ -27,7 +41,7 @@ public sealed class TokenLedgerProperties
                 {
                     now += Pause(policy, step.Pause);
                     var tokens = Math.Min(step.Tokens, policy.Burst);
-                    var mayWait = step.Kind < 5;
+                    var mayWait = step.Step == Step.Wait;
                     var grant = ledger.Acquire(new TokenRequest(node.Next(), tokens, mayWait), now);
 
                     // The oracle: not before anybody who came earlier, and not before the level covers it.
@@ -53,7 +67,7 @@ public sealed class TokenLedgerProperties
 
     [Fact]
     public void Ledger_WithCancellationsAndRepeats_KeepsCeilingOrderAndTruthOfRetryAfter() =>
-        Gen.Select(Policies.Where(policy => policy.Validate().Count == 0), Steps).Sample(
+        Gen.Select(Policies.Where(policy => policy.Validate().Count == 0), Steps(AnyStep)).Sample(
             (policy, steps) =>
             {
                 var node = new Asker(1);
@@ -65,7 +79,7 @@ public sealed class TokenLedgerProperties
                 foreach (var step in steps)
                 {
                     Pass(Pause(policy, step.Pause));
-                    if (step.Kind == 0 && asked.Count > 0)
+                    if (step.Step == Step.Cancel && asked.Count > 0)
                     {
                         var cancelled = asked[step.Which % asked.Count].Id;
                         ledger.Cancel(new TokenCancellation(cancelled), now);
@@ -75,14 +89,14 @@ public sealed class TokenLedgerProperties
                         continue;
                     }
 
-                    if (step.Kind == 1 && asked.Count > 0)
+                    if (step.Step == Step.Repeat && asked.Count > 0)
                     {
                         var repeated = asked[step.Which % asked.Count];
                         ledger.Acquire(repeated, now).IsGranted.Should().Be(admissions.ContainsKey(repeated.Id));
                         continue;
                     }
 
-                    var request = new TokenRequest(node.Next(), Math.Min(step.Tokens, policy.Burst), step.Kind < 7);
+                    var request = new TokenRequest(node.Next(), Math.Min(step.Tokens, policy.Burst), step.Step != Step.Try);
                     asked.Add(request);
                     var grant = ledger.Acquire(request, now);
                     if (grant.IsGranted)

@@ -1,4 +1,7 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Text.RegularExpressions;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace ReliabilityToolkit.Orleans.Tests;
 
@@ -13,7 +16,7 @@ public sealed partial class ReadmeTests
             root = root.Parent!;
         var readme = File.ReadAllText(Path.Combine(root.FullName, "README.md"));
         var blocks = NamedBlock().Matches(readme);
-        blocks.Should().HaveCount(3).And.HaveCount(Regex.Count(readme, "```csharp"), "no block is without a source");
+        blocks.Should().HaveCount(4).And.HaveCount(Regex.Count(readme, "```csharp"), "no block is without a source");
         foreach (Match block in blocks)
         {
             var source = File.ReadAllText(Path.Combine(root.FullName, block.Groups["file"].Value));
@@ -24,6 +27,26 @@ public sealed partial class ReadmeTests
             var code = Regex.Replace(cut.Groups["code"].Value, $"^{cut.Groups["indent"].Value}", "", RegexOptions.Multiline);
             block.Groups["code"].Value.Should().Be(code);
         }
+    }
+
+    [Fact]
+    public async Task Readme_ItsCode_Runs()
+    {
+        using var host = ReadmeExample.BuildHost(FreePort(), FreePort());
+        await host.StartAsync();
+        (await host.Services.GetRequiredService<Gate>().EnterAsync("acme")).Should().Be("welcome");
+        (await host.Services.GetRequiredService<Checkout>().PayAsync("acme", "order 1", CancellationToken.None)).Should().Be("order 1 is paid");
+        var status = await host.Services.GetRequiredService<IReliabilityToolkit>().GetRateLimiter("tenant", "acme").GetStatusAsync();
+        (status.Burst, status.TokensPerPeriod).Should().Be((200, 100));
+        status.AvailableTokens.Should().BeInRange(198, 200);
+        await host.StopAsync();
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     [GeneratedRegex(@"<!-- from (?<file>[^:]+): (?<part>[a-z]+) -->\n```csharp\n(?<code>.*?)```", RegexOptions.Singleline)]
