@@ -15,7 +15,7 @@ public sealed class SlotLedgerTests
         (first!.Value.Verdict, second!.Value.Verdict).Should().Be((SlotVerdict.Granted, SlotVerdict.Granted));
         second.Value.Permit.Should().BeGreaterThan(first.Value.Permit);
         Try(ledger, At(0)).Should().Be(new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.NoFreeSlot));
-        ledger.Describe(At(0)).Should().Be(new BulkheadStatus(2, 0, 2, 0, false));
+        ledger.Describe(At(0)).Should().Be(new BulkheadStatus(Capacity: 2, AvailableSlots: 0, Permits: 2, Waiting: 0, IsClosed: false));
     }
 
     [Fact]
@@ -186,7 +186,7 @@ public sealed class SlotLedgerTests
         Acquire(ledger, At(0.1))!.Value.Verdict.Should().Be(SlotVerdict.Closed);
         Try(ledger, At(0.1)).Verdict.Should().Be(SlotVerdict.Closed);
         ledger.Renew(permit, At(2), out _).Should().BeTrue();
-        ledger.Describe(At(2)).Should().Be(new BulkheadStatus(1, 0, 1, 0, true));
+        ledger.Describe(At(2)).Should().Be(new BulkheadStatus(Capacity: 1, AvailableSlots: 0, Permits: 1, Waiting: 0, IsClosed: true));
         ledger.MemorableUntil.Should().Be(Instant.Never);
 
         ledger.Release(new SlotRelease(holder), At(3));
@@ -227,7 +227,7 @@ public sealed class SlotLedgerTests
         Acquire(ledger, At(0), tooLarge, slots: 3);
         ledger.ChangeTo(new BulkheadPolicy { Capacity = 2 }, At(0.1));
 
-        ledger.Describe(At(0.1)).Should().Be(new BulkheadStatus(2, 0, 3, 0, false));
+        ledger.Describe(At(0.1)).Should().Be(new BulkheadStatus(Capacity: 2, AvailableSlots: 0, Permits: 3, Waiting: 0, IsClosed: false));
         Answers(ledger).Should().Equal((tooLarge.Key, SlotVerdict.Refused));
         ledger.Release(new SlotRelease(holders[0]), At(0.1));
         Try(ledger, At(0.1)).Verdict.Should().Be(SlotVerdict.Refused);
@@ -244,7 +244,7 @@ public sealed class SlotLedgerTests
     {
         var ledger = NewLedger(capacity: 2);
         ledger.Invoking(l => Acquire(l, At(0), slots: slots)).Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(slots));
-        ledger.Describe(At(0)).Should().Be(new BulkheadStatus(2, 2, 0, 0, false));
+        ledger.Describe(At(0)).Should().Be(new BulkheadStatus(Capacity: 2, AvailableSlots: 2, Permits: 0, Waiting: 0, IsClosed: false));
     }
 
     [Fact]

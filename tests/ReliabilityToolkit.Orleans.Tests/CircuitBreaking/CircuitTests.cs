@@ -12,10 +12,14 @@ public sealed class CircuitTests
         var circuit = NewCircuit(threshold: 3);
         Call(circuit, CircuitOutcome.Failed, At(0));
         Call(circuit, CircuitOutcome.Failed, At(0));
-        circuit.Describe(At(0)).Should().Be(new CircuitBreakerStatus(CircuitState.Closed, 2, 0, null, 1));
+        circuit.Describe(At(0))
+            .Should().Be(
+                new CircuitBreakerStatus(State: CircuitState.Closed, ConsecutiveFailures: 2, TrialsInFlight: 0, RetryAfter: null, Generation: 1));
         Call(circuit, CircuitOutcome.Failed, At(0));
 
-        circuit.Describe(At(1)).Should().Be(new CircuitBreakerStatus(CircuitState.Open, 0, 0, Seconds(9), 2));
+        circuit.Describe(At(1))
+            .Should().Be(
+                new CircuitBreakerStatus(State: CircuitState.Open, ConsecutiveFailures: 0, TrialsInFlight: 0, RetryAfter: Seconds(9), Generation: 2));
         Enter(circuit, At(1)).Should().Be(new CircuitPass(false, 2, 0, Seconds(9), CircuitState.Open));
     }
 
@@ -155,7 +159,9 @@ public sealed class CircuitTests
         var circuit = NewCircuit(threshold: 1);
         var pass = Enter(circuit, At(0));
         circuit.Invoking(c => Report(c, pass, (CircuitOutcome)7, At(0))).Should().Throw<ArgumentOutOfRangeException>();
-        circuit.Describe(At(0)).Should().Be(new CircuitBreakerStatus(CircuitState.Closed, 0, 0, null, 1));
+        circuit.Describe(At(0))
+            .Should().Be(
+                new CircuitBreakerStatus(State: CircuitState.Closed, ConsecutiveFailures: 0, TrialsInFlight: 0, RetryAfter: null, Generation: 1));
     }
 
     [Fact]
@@ -243,9 +249,16 @@ public sealed class CircuitTests
         // The trial's lease ended at 15 s, long before anybody asked: that failure comes before the switch and does not undo it.
         foreach (var (thrown, expected) in new (Action<CircuitDesk> Switch, CircuitBreakerStatus Expected)[]
         {
-            (circuit => circuit.Reset(_node.Next(), At(20)), new CircuitBreakerStatus(CircuitState.Closed, 0, 0, null, 5)),
-            (circuit => circuit.Isolate(_node.Next(), At(20)), new CircuitBreakerStatus(CircuitState.Isolated, 0, 0, null, 5)),
-            (circuit => Trip(circuit, At(20)), new CircuitBreakerStatus(CircuitState.Open, 0, 0, Seconds(10), 5)),
+            (
+                circuit => circuit.Reset(_node.Next(), At(20)),
+                new CircuitBreakerStatus(State: CircuitState.Closed, ConsecutiveFailures: 0, TrialsInFlight: 0, RetryAfter: null, Generation: 5)),
+            (
+                circuit => circuit.Isolate(_node.Next(), At(20)),
+                new CircuitBreakerStatus(State: CircuitState.Isolated, ConsecutiveFailures: 0, TrialsInFlight: 0, RetryAfter: null, Generation: 5)),
+            (
+                circuit => Trip(circuit, At(20)),
+                new CircuitBreakerStatus(
+                    State: CircuitState.Open, ConsecutiveFailures: 0, TrialsInFlight: 0, RetryAfter: Seconds(10), Generation: 5)),
         })
         {
             var circuit = Opened(halfOpenMaxCalls: 1, trialLease: 5);

@@ -88,7 +88,7 @@ public sealed class BulkheadClusterTests(ToolkitCluster cluster)
         await cluster.Nodes[1].GetBulkhead("single", _key).CloseAsync();
         (await pending.Awaiting(task => task).Should().ThrowAsync<BulkheadClosedException>()).Which.Name.Should().Be($"single/{_key}");
         await bulkhead.Awaiting(it => it.TryAcquireAsync().AsTask()).Should().ThrowAsync<BulkheadClosedException>();
-        (await bulkhead.GetStatusAsync()).Should().Be(new BulkheadStatus(1, 0, 1, 0, true));
+        (await bulkhead.GetStatusAsync()).Should().Be(new BulkheadStatus(Capacity: 1, AvailableSlots: 0, Permits: 1, Waiting: 0, IsClosed: true));
 
         holder.Dispose();
         await cluster.Nodes[2].GetBulkhead("single", _key).ReopenAsync();
@@ -210,7 +210,7 @@ public sealed class BulkheadClusterTests(ToolkitCluster cluster)
         await bulkhead.Awaiting(it => it.TryAcquireAsync(slots).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>();
         await grain.Awaiting(it => it.AcquireAsync(slots).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>();
         await grain.Awaiting(it => it.TryAcquireAsync(slots).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>();
-        (await bulkhead.GetStatusAsync()).Should().Be(new BulkheadStatus(3, 3, 0, 0, false));
+        (await bulkhead.GetStatusAsync()).Should().Be(new BulkheadStatus(Capacity: 3, AvailableSlots: 3, Permits: 0, Waiting: 0, IsClosed: false));
     }
 
     private static void InterlockedMax(ref int most, int value)

@@ -68,7 +68,7 @@ public sealed class RateLimiterClusterTests(ToolkitCluster cluster)
         (await cluster.Nodes[1].GetRateLimiter("fifty", _key).GetStatusAsync()).AvailableTokens.Should().Be(0);
         await cluster.Nodes[2].GetRateLimiter("fifty", _key).ResetAsync();
         (await cluster.Outside.GetRateLimiter("fifty", _key).GetStatusAsync())
-            .Should().Be(new RateLimiterStatus(50, 50, 1, TimeSpan.FromHours(1), 0));
+            .Should().Be(new RateLimiterStatus(AvailableTokens: 50, Burst: 50, TokensPerPeriod: 1, Period: TimeSpan.FromHours(1), Waiting: 0));
     }
 
     [Fact]

@@ -47,7 +47,8 @@ public sealed class TokenLedgerTests
         Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(TimeSpan.Zero);
         Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.1));
         Wait(ledger, 1, At(0.05)).ReadyAfter.Should().Be(Seconds(0.15));
-        ledger.Describe(At(0.05)).Should().Be(new RateLimiterStatus(0, 1, 10, Seconds(1), 2));
+        ledger.Describe(At(0.05))
+            .Should().Be(new RateLimiterStatus(AvailableTokens: 0, Burst: 1, TokensPerPeriod: 10, Period: Seconds(1), Waiting: 2));
     }
 
     [Fact]
@@ -194,7 +195,7 @@ public sealed class TokenLedgerTests
         foreach (var mayWait in new[] { false, true })
             ledger.Invoking(l => l.Acquire(new TokenRequest(_node.Next(), tokens, mayWait), At(0)))
                 .Should().Throw<ArgumentOutOfRangeException>().WithParameterName(nameof(tokens));
-        ledger.Describe(At(0)).Should().Be(new RateLimiterStatus(5, 5, 1, Seconds(1), 0));
+        ledger.Describe(At(0)).Should().Be(new RateLimiterStatus(AvailableTokens: 5, Burst: 5, TokensPerPeriod: 1, Period: Seconds(1), Waiting: 0));
     }
 
     [Fact]
