@@ -31,7 +31,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
         where TAnswer : struct, IEquatable<TAnswer>
     {
         var id = channel.Open();
-        var (asks, isTakenBack, isFresh) = (0, false, false);
+        var (asks, isTakenBack) = (0, false);
         try
         {
             while (true)
@@ -70,9 +70,8 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
                     return new Reply<TAnswer>(answer, id, askedAt);
 
                 // An authority that does not do what was sent only once has not done it at all: it may be asked for anew.
-                if (isRepeated || isFresh)
+                if (isRepeated || asks > 1)
                     throw AuthorityUnavailableException.ForVoidAnswer(Name);
-                isFresh = true;
                 channel.Close(id);
                 id = channel.Open();
             }

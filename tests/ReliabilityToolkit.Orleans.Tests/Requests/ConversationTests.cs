@@ -183,6 +183,16 @@ public sealed class ConversationTests
     }
 
     [Fact]
+    public async Task Ask_VoidAnswerToOneWhoHasWaited_MayHaveBeenDoneAndIsNotAskedAnew()
+    {
+        _peer.Answers(Peer.Undecided, 0, 7);
+        await Failing<AuthorityUnavailableException>(() => Ask());
+        _peer.Asked.Should().HaveCount(2);
+        _peer.TakenBack.Should().Equal(_peer.Asked[0]);
+        NothingIsOpen();
+    }
+
+    [Fact]
     public async Task Ask_VoidAnswerAgain_IsNotAskedForEver()
     {
         _peer.Answers(0, 0, 7);
