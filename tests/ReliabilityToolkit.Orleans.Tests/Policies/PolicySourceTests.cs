@@ -1,10 +1,11 @@
-using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
 namespace ReliabilityToolkit.Orleans.Tests;
 
 public sealed class PolicySourceTests
 {
+    private readonly LogBook<PolicySource> _log = new();
+
     [Fact]
     public void Source_ReloadBetweenTheFirstLookAndListening_IsNotMissed()
     {
@@ -41,6 +42,9 @@ public sealed class PolicySourceTests
         monitor.Tell(monitor.CurrentValue);
         (first.Told, second.Told).Should().Be((1, 0));
         source.Current.RateLimiter("api").Burst.Should().Be(7);
+        _log.Lines.Should().Equal(
+            "Error: The reloaded policies have faults and are ignored; those before stay in force. "
+            + "RateLimiters:api: Burst is 0; legal: 1 to 1,000,000,000.");
     }
 
     [Fact]
@@ -54,7 +58,7 @@ public sealed class PolicySourceTests
         monitor.Listeners.Should().Be(0, "it was not made");
     }
 
-    private static PolicySource NewSource(Monitor monitor) => new(monitor, NullLogger<PolicySource>.Instance);
+    private PolicySource NewSource(Monitor monitor) => new(monitor, _log);
 
     private sealed class Follower : IPolicyFollower
     {

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
+using Orleans.Configuration;
 
 namespace ReliabilityToolkit.Orleans.Tests;
 
@@ -105,6 +106,39 @@ public sealed class PolicyTests
     }
 
     [Fact]
+    public void Policy_UnknownOfEachKind_SaysWhichKind()
+    {
+        var policies = Source("{}").Current;
+        policies.Invoking(it => it.RateLimiter("c")).Should().Throw<UnknownPolicyException>().WithMessage("No rate limiter policy \"c\"*");
+        policies.Invoking(it => it.CircuitBreaker("c")).Should().Throw<UnknownPolicyException>().WithMessage("No circuit breaker policy \"c\"*");
+        policies.Invoking(it => it.Bulkhead("c")).Should().Throw<UnknownPolicyException>().WithMessage("No bulkhead policy \"c\"*");
+    }
+
+    [Fact]
+    public void Policies_Faults_AreToldInTheOrderOfTheirNames()
+    {
+        var policies = new ReliabilityToolkitPolicies();
+        foreach (var name in new[] { "b", "c", "a" })
+            policies.Bulkheads[name] = new BulkheadPolicy { Capacity = 0 };
+        policies.Validate().Select(fault => fault[..11]).Should().Equal("Bulkheads:a", "Bulkheads:b", "Bulkheads:c");
+    }
+
+    [Fact]
+    public void Builder_StronglyConsistentDirectory_IsRegisteredWithItsLease()
+    {
+        var silo = new Silo();
+        var before = silo.Services.Count;
+        new ReliabilityToolkitBuilder(silo).UseStronglyConsistentDirectory(TimeSpan.FromSeconds(9));
+        silo.Services.Any(service => $"{service.ServiceType} {service.ImplementationType} {service.ServiceKey}".Contains("Director"))
+            .Should().BeTrue();
+        silo.Services.Count.Should().BeGreaterThan(before + 2);
+        silo.Services.BuildServiceProvider().GetRequiredService<IOptions<GrainDirectoryOptions>>().Value.RangeLeaseDuration
+            .Should().Be(TimeSpan.FromSeconds(9));
+        new ReliabilityToolkitBuilder(silo).Invoking(it => it.UseStronglyConsistentDirectory(TimeSpan.FromMinutes(10))).Should().NotThrow();
+        new ReliabilityToolkitBuilder(silo).Invoking(it => it.UseStronglyConsistentDirectory(TimeSpan.Zero)).Should().NotThrow();
+    }
+
+    [Fact]
     public async Task Silo_WithFaultyPolicies_DoesNotStartAndSaysAllOfThem()
     {
         using var host = Host.CreateDefaultBuilder().UseOrleans(silo => silo
@@ -118,8 +152,10 @@ public sealed class PolicyTests
     [Fact]
     public void Builder_NullArguments_Throw()
     {
-        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.AddRateLimiter(null!))).Should().Throw<ArgumentNullException>();
-        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.Bind(null!))).Should().Throw<ArgumentNullException>();
+        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.AddRateLimiter(null!)))
+            .Should().Throw<ArgumentNullException>().WithParameterName("name");
+        FluentActions.Invoking(() => Source("{}", toolkit => toolkit.Bind(null!)))
+            .Should().Throw<ArgumentNullException>().WithParameterName("section");
         FluentActions.Invoking(() => Source("{}", toolkit => toolkit.UseStronglyConsistentDirectory(TimeSpan.FromTicks(-1))))
             .Should().Throw<ArgumentOutOfRangeException>();
         FluentActions.Invoking(() => Source("{}", toolkit => toolkit.UseStronglyConsistentDirectory(TimeSpan.FromHours(1))))

@@ -167,6 +167,21 @@ public sealed class AnswerLogTests
         _log.Find(id, At(225), out _).Should().Be(RequestState.Done, "last heard of at 110 s");
     }
 
+    [Fact]
+    public void Log_OneThatSpokeAgain_DoesNotKeepTheSilentOnesBehindIt()
+    {
+        var (first, second) = (new Asker(1), new Asker(2));
+        Do(first.Next(), 1);
+        _log.Find(second.Next(), At(10), out _);
+        _log.Find(first.Next(), At(110), out _);
+        _log.Find(first.Next(), At(135), out _);
+        (_log.ChannelCount, _log.Count).Should().Be((1, 1), "the second has been silent for 125 s");
+        for (byte node = 3; node < 100; node++)
+            _log.Find(new Asker(node).Next(), At(140), out _);
+        _log.Find(new Asker(2).Next(), At(300), out _);
+        _log.ChannelCount.Should().Be(1);
+    }
+
     [Theory]
     [InlineData(0, 1, 0)]
     [InlineData(1, 2, 0)]

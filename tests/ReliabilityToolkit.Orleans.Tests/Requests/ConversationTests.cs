@@ -1,5 +1,4 @@
 using System.Diagnostics.Metrics;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ReliabilityToolkit.Orleans.Tests;
@@ -10,7 +9,7 @@ public sealed class ConversationTests
 
     private readonly FakeTimeProvider _time = new();
     private readonly RequestChannel _channel = new(new Guid(1, 2, 3, new byte[8]), 1);
-    private readonly LogBook _log = new();
+    private readonly LogBook<ConversationTests> _log = new();
     private readonly Peer _peer;
     private Conversation<Peer> _conversation;
 
@@ -43,9 +42,26 @@ public sealed class ConversationTests
         _peer.Hangs();
         var thrown = await Failing<AuthorityUnavailableException>(() => Ask());
         thrown.Name.Should().Be("api/key");
+        thrown.InnerException.Should().BeOfType<TaskCanceledException>();
         _peer.Asked.Count.Should().BeInRange(3, 5, "one message lost, or two, do not cost the call");
         Elapsed.Should().BeCloseTo(CallTimeout, TimeSpan.FromMilliseconds(20));
         NothingIsOpen();
+    }
+
+    [Fact]
+    public async Task Ask_Failures_TheLastOneIsTold()
+    {
+        _peer.Answers([new TimeoutException("the first"), .. Enumerable.Repeat<object>(new SiloUnavailableException("the last"), 100)]);
+        (await Failing<AuthorityUnavailableException>(() => Ask())).InnerException!.Message.Should().Be("the last");
+    }
+
+    [Fact]
+    public async Task Ask_AnsweredJustWithinHalfOfTheTime_IsNotRepeated()
+    {
+        _peer.Answers(7);
+        _peer.TakesEach = CallTimeout * 0.499;
+        await Finish(() => Ask(), TimeSpan.FromMilliseconds(1));
+        _peer.Asked.Should().ContainSingle();
     }
 
     [Fact]
@@ -95,7 +111,7 @@ public sealed class ConversationTests
             while (_peer.Asked.Count < attempt)
                 _time.Advance(TimeSpan.FromMilliseconds(1));
             await cancellation.CancelAsync();
-            await call;
+            await call.WaitAsync(TimeSpan.FromSeconds(20));
         })).Should().ThrowAsync<OperationCanceledException>();
         thrown.Which.CancellationToken.Should().Be(cancellation.Token);
         _peer.Asked.Should().HaveCount(attempt);
@@ -235,11 +251,14 @@ public sealed class ConversationTests
 
         _peer.Answers(7, 7);
         await Finish(() => Ask());
-        await Finish(() => Call());
+        await Finish(() => Ask());
         _log.Lines.Skip(1).Should().Equal("Information: The authority of api/key answers again.");
         _peer.GoesOut();
         await Failing<AuthorityUnavailableException>(() => Ask());
         _log.Lines.Should().HaveCount(3, "another outage");
+        _peer.Answers(7);
+        await Finish(() => Call());
+        _log.Lines.Should().HaveCount(4, "and its end, by a call without a number");
     }
 
     [Fact]
@@ -266,7 +285,7 @@ public sealed class ConversationTests
         _peer.Answers(7, new TimeoutException(), 7);
         await conversation.AskAsync(1, Question, CancellationToken.None);
         await conversation.AskAsync(1, Question, CancellationToken.None);
-        time.Timers.Should().BeGreaterThan(1);
+        time.Timers.Should().Be(3, "one deadline for both first attempts, the delay before the repeat, and the repeat's deadline");
         time.TimersInSomebodysContext.Should().Be(0);
     }
 
@@ -405,18 +424,5 @@ public sealed class ConversationTests
             TimersInSomebodysContext += ExecutionContext.IsFlowSuppressed() ? 0 : 1;
             return base.CreateTimer(callback, state, dueTime, period);
         }
-    }
-
-    private sealed class LogBook : ILogger
-    {
-        public List<string> Lines { get; } = [];
-
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-            Lines.Add($"{logLevel}: {formatter(state, exception)}");
     }
 }
