@@ -110,11 +110,6 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
             DelayDeactivation(duration);
     }
 
-    /// <summary>The policy has been taken out of the configuration while the machine lives.</summary>
-    protected virtual void OnPolicyGone(TMachine machine, Instant now)
-    {
-    }
-
     protected abstract TPolicy Find(PolicySet policies, string policyName);
 
     protected abstract TMachine Create(TPolicy policy, Instant now, long epoch);
@@ -135,8 +130,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
         }
         catch (UnknownPolicyException)
         {
-            LogPolicyGone(Name);
-            OnPolicyGone(_machine!, now);
+            LogPolicyGone(Name); // who waits hears it when he asks again, and gives up his place
         }
 
         Conclude(_machine!, now);

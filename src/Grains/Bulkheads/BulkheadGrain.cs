@@ -84,8 +84,6 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance
 
     protected override SlotLedger Create(BulkheadPolicy policy, Instant now, long epoch) => new(policy, epoch);
 
-    protected override void OnPolicyGone(SlotLedger machine, Instant now) => machine.Dismiss(now);
-
     /// <summary>Answers the calls that need be held no longer, and wakes up when the machine next has something to do.</summary>
     protected override void Conclude(SlotLedger machine, Instant now)
     {

@@ -136,14 +136,6 @@ internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthority
         _isClosed = false;
     }
 
-    /// <summary>Nobody keeps a place in the line, and all are sent to ask again: the policy has gone, and asking says so.</summary>
-    public void Dismiss(Instant now)
-    {
-        Advance(now);
-        while (_waiting.First is { } first)
-            Drop(first.Value, StillWaiting);
-    }
-
     /// <summary>
     /// Goes on under another policy. A larger capacity serves those who wait at once; a smaller one takes nothing back and hands nothing out until
     /// enough has been released. Who waits for more than the new capacity is refused.

@@ -28,8 +28,6 @@ internal sealed class SlotDesk(BulkheadPolicy policy, long epoch)
 
     public Acknowledgement Reopen(in RequestId id, Instant now) => _answers.Once(id, now, _ledger, 0, static (ledger, _, now) => ledger.Reopen(now));
 
-    public void Dismiss(Instant now) => _ledger.Dismiss(now);
-
     public void ChangeTo(BulkheadPolicy policy, Instant now) => _ledger.ChangeTo(policy, now);
 
     public void Advance(Instant now) => _ledger.Advance(now);
