@@ -113,13 +113,15 @@ public sealed class ActivationClusterTests(ToolkitCluster cluster)
     [InlineData(false)]
     public async Task Bulkhead_DeactivatedWhileOneWaits_AnswersOthersInTime(bool isDirect)
     {
-        // A held call keeps an activation from ending, and everybody else waits for that: it was held for 5 s, and all others were told "unavailable".
-        // No tick of a grain's timer ends it either, once the others' calls stand in the queue.
+        // A held call keeps an activation from ending, and everybody else waits for that: it was held for 5 s, and all others were told
+        // "unavailable". No tick of a grain's timer ends it either, once the others' calls stand in the queue.
         var bulkhead = cluster.Outside.GetBulkhead("single", _key);
         var grain = cluster.Grains.GetGrain<IBulkheadGrain>($"single/{_key}");
         using var permit = await bulkhead.AcquireAsync();
         using var enough = new CancellationTokenSource();
-        var waiter = isDirect ? grain.AcquireAsync().AsTask() : (Task)cluster.Nodes[0].GetBulkhead("single", _key).AcquireAsync(1, enough.Token).AsTask();
+        var waiter = isDirect
+            ? grain.AcquireAsync().AsTask()
+            : (Task)cluster.Nodes[0].GetBulkhead("single", _key).AcquireAsync(1, enough.Token).AsTask();
         await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).Waiting == 1, "one waits");
         await ToolkitCluster.ForgetAsync(grain);
         var answers = await Task.WhenAll(cluster.Nodes.Select(node => node.GetBulkhead("single", _key).TryAcquireAsync().AsTask()));

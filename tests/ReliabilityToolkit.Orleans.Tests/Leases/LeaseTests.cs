@@ -43,7 +43,8 @@ public sealed class LeaseTests
         var told = PermitCount.IsRefused(new ArgumentOutOfRangeException("tokens", 7, "1 to 5 can be had."), 7);
         (told.ParamName, told.ActualValue).Should().Be(("permitCount", 7));
         told.Message.Should().StartWith("1 to 5 can be had. (Parameter 'permitCount')");
-        PermitCount.IsRefused(new ArgumentOutOfRangeException(null, "no parameter"), 7).Message.Should().StartWith("no parameter (Parameter 'permitCount')");
+        PermitCount.IsRefused(new ArgumentOutOfRangeException(null, "no parameter"), 7).Message
+            .Should().StartWith("no parameter (Parameter 'permitCount')");
     }
 
     [Fact]
@@ -54,7 +55,8 @@ public sealed class LeaseTests
         new BulkheadClosedException("database").Message.Should().Be("Bulkhead \"database\" is closed.");
         new AuthorityUnavailableException("api", Seconds(1), null).Message.Should().Be("The authority of \"api\" did not answer within 00:00:01.");
         AuthorityUnavailableException.ForVoidAnswer("api").Message.Should().StartWith("The authority of \"api\" no longer remembers");
-        new UnknownPolicyException("bulkhead", "x", ["a", "b"]).Message.Should().Be("No bulkhead policy \"x\" is configured on the silo. Known: a, b.");
+        new UnknownPolicyException("bulkhead", "x", ["a", "b"]).Message
+            .Should().Be("No bulkhead policy \"x\" is configured on the silo. Known: a, b.");
         new UnknownPolicyException("bulkhead", "x", []).Message.Should().Be("No bulkhead policy \"x\" is configured on the silo. Known: none.");
         var inner = new TimeoutException();
         new ReliabilityException("words", Seconds(2), inner).Should().Match<ReliabilityException>(
