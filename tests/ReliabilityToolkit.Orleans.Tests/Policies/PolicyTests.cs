@@ -188,6 +188,18 @@ public sealed class PolicyTests
         drawn.Should().NotEqual(Enumerable.Range(0, 8).Select(_ => seeded.Next(int.MaxValue)));
     }
 
+    [Fact]
+    public void Client_ByItself_RegistersAllThatItNeeds()
+    {
+        var services = new ServiceCollection().AddReliabilityToolkitClient();
+        services.Should().Contain(service => service.ServiceType == typeof(IReliabilityToolkit));
+        var provider = services.BuildServiceProvider();
+        provider.GetRequiredService<TimeProvider>().Should().BeSameAs(TimeProvider.System);
+        provider.GetRequiredService<Chance>().Should().NotBeNull();
+        provider.GetRequiredService<NodeClock>().Should().BeSameAs(provider.GetRequiredService<NodeClock>(), "a node has one clock");
+        provider.GetRequiredService<Microsoft.Extensions.Logging.ILogger<NodeToolkit>>().Should().NotBeNull();
+    }
+
     private static PolicySource Source(string json, Action<ReliabilityToolkitBuilder>? configure = null) => Source(Configuration(json), configure);
 
     private static PolicySource Source(IConfiguration configuration, Action<ReliabilityToolkitBuilder>? configure = null)
