@@ -69,7 +69,8 @@ public sealed class ActivationClusterTests(ToolkitCluster cluster)
     [Fact]
     public async Task PolicyChange_WithoutACall_ServesThoseWhoWait()
     {
-        // A direct caller is held for half a second and asks once: only the change itself can serve him. Where the machine was too slow for that, again.
+        // A direct caller is held for half a second and asks once: only the change itself can serve him. Where the machine was too slow for that,
+        // again.
         var pool = cluster.Grains.GetGrain<IBulkheadGrain>($"growing/{_key}");
         (await pool.AcquireAsync()).IsAcquired.Should().BeTrue();
         var capacity = 1;
