@@ -139,7 +139,8 @@ public sealed class BulkheadClusterTests(ToolkitCluster cluster)
         {
             (await cluster.Grains.GetGrain<IBulkheadGrain>($"brief/{_key}").AcquireAsync()).IsAcquired.Should().BeTrue();
             using var next = await bulkhead.AcquireAsync();
-            next.IsAcquired.Should().BeTrue();
+            next.TryGetMetadata(ToolkitMetadata.Reason, out var why);
+            next.IsAcquired.Should().BeTrue($"{why}");
             next.Dispose();
             await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).AvailableSlots == 1, "the slot is free again");
         }
