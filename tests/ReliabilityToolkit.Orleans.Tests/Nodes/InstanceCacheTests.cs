@@ -107,6 +107,44 @@ public sealed class InstanceCacheTests
     }
 
     [Fact]
+    public void Cache_LooksForTheGone_WhenTheyMayBeHalfOfThoseLetGo()
+    {
+        // Neither with every name, which would cost a walk over all of them, nor never.
+        var cache = NewCache(1);
+        Ask(cache, "first", 64);
+        cache.LetGoCount.Should().Be(63);
+        Collect();
+        Ask(cache, "one more", 1);
+        cache.LetGoCount.Should().BeLessThan(5);
+
+        var kept = Enumerable.Range(0, 100).Select(i => cache.Get("api", $"kept-{i}")).ToArray();
+        Collect();
+        var before = cache.LetGoCount;
+        Ask(cache, "then", 127 - before); // at 64 all but a few were alive: it looks again at twice as many
+        cache.LetGoCount.Should().Be(127);
+        Collect();
+        Ask(cache, "the last", 3);
+        cache.LetGoCount.Should().BeInRange(99, 110);
+        Ask(cache, "and on", 60);
+        Collect();
+        cache.LetGoCount.Should().BeInRange(155, 175, "it looks again at about two hundred");
+        GC.KeepAlive(kept);
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        static void Ask(InstanceCache<Thing> cache, string what, int times)
+        {
+            for (var i = 0; i < times; i++)
+                cache.Get("api", $"{what}-{i}");
+        }
+
+        static void Collect()
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+    }
+
+    [Fact]
     public void Cache_ManyThreads_MakeOneObjectPerName()
     {
         var cache = NewCache(50);
