@@ -7,7 +7,8 @@ namespace ReliabilityToolkit.Orleans;
 [GrainType("rt.breaker"), Reentrant]
 internal sealed class CircuitBreakerGrain(
     IGrainContext context, NodeClock clock, PolicySource source, Chance chance, ILogger<CircuitBreakerGrain> logger)
-    : AuthorityGrain<CircuitBreakerPolicy, Circuit, CircuitPass>(context, clock, source, chance, logger), ICircuitBreakerGrain, ICircuitBreakerProtocol
+    : AuthorityGrain<CircuitBreakerPolicy, Circuit, CircuitPass>(context, clock, source, chance, logger),
+        ICircuitBreakerGrain, ICircuitBreakerProtocol
 {
     public ValueTask<CircuitPass> EnterAsync() => new(Enter(default));
 
