@@ -1,21 +1,27 @@
+using System.Numerics;
+
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The arithmetic of a token bucket, as an integer debt in units in which nothing is rounded: a token costs <c>Period.Ticks</c>,
-/// each elapsed tick repays <c>TokensPerPeriod</c>, and a full bucket owes nothing. Not thread-safe.
+/// The arithmetic of a token bucket, as an integer debt in units in which nothing is rounded: a token costs <c>Period.Ticks</c>, each elapsed tick
+/// repays <c>TokensPerPeriod</c> (both times a power of two, so that also a slow rate can be cut), and a full bucket owes nothing. Of its room and
+/// its rate some may be lent; the bucket is what is left. Not thread-safe.
 /// </summary>
 internal struct TokenBucket
 {
-    private long _cost;      // of one token; at most 1 day of ticks
-    private long _repay;     // per tick; at most 10^9
-    private long _capacity;  // Burst · cost; at most 2^60
+    // A millionth of the policy's rate is fine enough to lend.
+    private const int FinestScale = 20;
+
+    private long _cost;      // of one token; at most 2^60
+    private long _fullRate;  // of the whole policy, per tick; at most 2^50
+    private long _fullRoom;  // Burst · cost; at most 2^60
+    private long _repay;     // per tick; what is not lent of the full rate
+    private long _capacity;  // what is not lent of the full room
     private long _debt;      // 0 (full) to capacity (empty)
 
     public TokenBucket(RateLimiterPolicy policy, Instant now)
     {
-        _cost = policy.Period.Ticks;
-        _repay = policy.TokensPerPeriod;
-        _capacity = policy.Burst * _cost;
+        Measure(policy);
         At = now;
     }
 
@@ -24,6 +30,18 @@ internal struct TokenBucket
 
     /// <summary>Whole tokens in the bucket.</summary>
     public readonly long Tokens => (_capacity - _debt) / _cost;
+
+    /// <summary>What is in the bucket, in units.</summary>
+    public readonly long Units => _capacity - _debt;
+
+    /// <summary>What a token costs, in units.</summary>
+    public readonly long Cost => _cost;
+
+    /// <summary>The policy's rate, in units per tick.</summary>
+    public readonly long FullRate => _fullRate;
+
+    /// <summary>Whole tokens that the bucket could hold besides those in it.</summary>
+    public readonly long Space => _debt / _cost;
 
     /// <summary>When the bucket is full again if nobody takes anything.</summary>
     public readonly Instant FullAt => At + TimeSpan.FromTicks(TicksToRepay(_debt));
@@ -66,11 +84,33 @@ internal struct TokenBucket
     public void ChangeTo(RateLimiterPolicy policy)
     {
         var tokens = Math.Min(Tokens, policy.Burst);
-        _cost = policy.Period.Ticks;
-        _repay = policy.TokensPerPeriod;
-        _capacity = policy.Burst * _cost;
+        Measure(policy);
         _debt = _capacity - (tokens * _cost);
     }
 
-    private readonly long TicksToRepay(long debt) => debt <= 0 ? 0 : ((debt - 1) / _repay) + 1;
+    /// <summary>Says how much is lent in all from now on. Tokens that have no room any more are lost.</summary>
+    /// <param name="room">Tokens' room; where an older, larger policy lent more than there is, nothing is left.</param>
+    /// <param name="rate">Units per tick; likewise.</param>
+    public void Lend(long room, long rate)
+    {
+        var level = _capacity - _debt;
+        _capacity = (long)Int128.Max(_fullRoom - ((Int128)room * _cost), 0);
+        _repay = Math.Max(_fullRate - rate, 0);
+        _debt = Math.Max(_capacity - level, 0);
+    }
+
+    /// <summary>Takes tokens in; what has no room is lost.</summary>
+    public void Add(long tokens) => _debt = (long)Int128.Max(_debt - ((Int128)tokens * _cost), 0);
+
+    private void Measure(RateLimiterPolicy policy)
+    {
+        var room = policy.Burst * policy.Period.Ticks;
+        var scale = Math.Clamp(BitOperations.LeadingZeroCount((ulong)room) - 4, 0, FinestScale);
+        _cost = policy.Period.Ticks << scale;
+        _fullRate = _repay = (long)policy.TokensPerPeriod << scale;
+        _fullRoom = _capacity = room << scale;
+    }
+
+    private readonly long TicksToRepay(long debt) =>
+        debt <= 0 ? 0 : _repay == 0 ? TokenLedger.Horizon.Ticks : Math.Min(((debt - 1) / _repay) + 1, TokenLedger.Horizon.Ticks);
 }

@@ -16,6 +16,12 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     /// <summary>Nobody is promised a token later than this: who would wait longer finds the queue full.</summary>
     public static readonly TimeSpan Horizon = TimeSpan.FromDays(365);
 
+    // Who is silent for so long is forgotten: by then nobody repeats a request.
+    private static readonly TimeSpan RememberedFor = CallTimeouts.AnswersKeptFor;
+
+    private readonly long _epoch;
+    private readonly TokenParts _parts = new();
+    private readonly TokenShares _shares = new();
     private LinkedList<Reservation>? _waiting; // in order of their instants; there from the first who waits on
     private Dictionary<RequestKey, LinkedListNode<Reservation>>? _byRequest;
     private RateLimiterPolicy _policy;
@@ -24,11 +30,17 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     private bool _isQueueChanged;
     private bool _mayHaveGaps;
 
-    public TokenLedger(RateLimiterPolicy policy, Instant now)
+    public TokenLedger(RateLimiterPolicy policy, Instant now, long epoch = 0)
     {
-        _policy = policy;
+        (_policy, _epoch) = (policy, epoch);
         _bucket = new TokenBucket(policy, now);
     }
+
+    /// <summary>The rest, as of the last verb; for whoever checks the books.</summary>
+    public TokenBucket Rest => _bucket;
+
+    /// <summary>What is lent; likewise.</summary>
+    public TokenParts Parts => _parts;
 
     private int WaitingCount => _waiting?.Count ?? 0;
 
@@ -63,6 +75,50 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         }
 
         return new TokenGrant(true, wait, default, default, _policy.Burst);
+    }
+
+    /// <summary>Takes a node's view of its part, and lends it what it is to have for the next term.</summary>
+    public PartGrant Renew(in PartRequest request, Instant now)
+    {
+        Advance(now);
+        _parts.ForgetSilent(new Instant(now.Ticks - RememberedFor.Ticks));
+        if (!_parts.TryTake(request, now, out var part, out var givenBack))
+            return request.Sequence == part.Answer.Sequence ? part.Answer : default;
+        _bucket.Lend(_parts.LentRoom, _parts.LentRate);
+        _bucket.Add(givenBack);
+        _isQueueChanged = true;
+
+        var rate = _bucket.FullRate * (double)TimeSpan.TicksPerSecond / _bucket.Cost;
+        _shares.Reckon(_parts, rate, _policy.Burst, now);
+        var isFree = WaitingCount == 0;
+        var served = isFree ? (int)Math.Min(request.AtTheDoor, _bucket.Tokens) : 0;
+        _bucket.Spend(served);
+
+        var room = NewRoom(part);
+        var unit = _bucket.Cost / (double)TimeSpan.TicksPerSecond;
+        var lent = (long)(_shares.Rate(part.Demand, room, rate, (_parts.LentRate - part.Rate) / unit) * unit);
+        var (rest, isPlenty) = (_bucket.Tokens, TokenShares.IsPlenty(_bucket.Tokens, rate, _policy.Burst));
+        var added = Math.Max(room - part.Room, 0);
+        var share = isPlenty ? rest / 2 : rest / Math.Max(_shares.Askers, 1);
+        var tokens = isFree ? (int)Math.Min(Math.Max(share, added - _bucket.Space), request.Want + added) : 0;
+        _bucket.Spend(tokens);
+
+        var isRationed = !isPlenty && _shares.Demand > rate && part.Demand >= _shares.FairRate(part.Demand);
+        var answer = new PartGrant(
+            request.Sequence,
+            _epoch,
+            room,
+            tokens,
+            served,
+            lent,
+            _bucket.Cost,
+            TokenParts.Term,
+            isRationed ? TokenShares.Renewal : default,
+            _bucket.ReadyAt(1).After(now),
+            _policy.Burst);
+        _parts.Lend(part, answer, now);
+        _bucket.Lend(_parts.LentRoom, _parts.LentRate);
+        return answer;
     }
 
     /// <inheritdoc/>
@@ -101,6 +157,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         Advance(now);
         _policy = policy;
         _bucket.ChangeTo(policy);
+        _bucket.Lend(_parts.LentRoom, _parts.LentRate);
         _isQueueChanged = _mayHaveGaps = true;
     }
 
@@ -108,6 +165,15 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     {
         Advance(now);
         return new RateLimiterStatus(WaitingCount > 0 ? 0 : _bucket.Tokens, _policy.Burst, _policy.TokensPerPeriod, _policy.Period, WaitingCount);
+    }
+
+    // As much as is to be had. It grows at once; how much smaller it is to be the node hears, and says when it is.
+    private int NewRoom(TokenParts.Part part)
+    {
+        var wish = _shares.Room(part.Demand);
+        if (wish > part.Room)
+            return part.Room + (int)Math.Clamp((_policy.Burst / 2) - _parts.LentRoom, 0, wish - part.Room);
+        return wish > part.Room * 3 / 4 ? part.Room : wish;
     }
 
     private void Queue(in Reservation reservation, LinkedListNode<Reservation>? next)
@@ -160,14 +226,29 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         return default;
     }
 
-    // Those whose instant has come have been served; the clock may have stood still, and then nobody has.
+    // Those whose instant has come have been served, and what was lent until then is back; the clock may have stood still, and then nothing has
+    // happened.
     private void Advance(Instant now)
     {
-        while (_waiting?.First is { } first && first.Value.At <= now)
+        while (true)
         {
-            Serve(ref _bucket, first.Value.At, first.Value.Tokens);
-            _byRequest!.Remove(first.Value.Request);
-            _waiting.RemoveFirst();
+            var servedAt = _waiting?.First is { } first ? first.Value.At : Instant.Never;
+            var endAt = _parts.NextEndAt;
+            if (servedAt > now && endAt > now)
+                break;
+            if (servedAt <= endAt)
+            {
+                Serve(ref _bucket, servedAt, _waiting!.First!.Value.Tokens);
+                _byRequest!.Remove(_waiting.First.Value.Request);
+                _waiting.RemoveFirst();
+            }
+            else
+            {
+                _bucket.Advance(endAt);
+                _parts.EndNext();
+                _bucket.Lend(_parts.LentRoom, _parts.LentRate);
+                _isQueueChanged = true;
+            }
         }
 
         _bucket.Advance(now);

@@ -161,7 +161,8 @@ public sealed class AuthorityGrainTests : IDisposable
         var asked = _activation.TurnAsync(() => Protocol.AcquireAsync(request, default));
         (await StatusAsync()).Waiting.Should().Be(1);
         _time.Advance(request.HoldFor);
-        (await asked.WaitAsync(TimeSpan.FromSeconds(30))).Verdict.Should().Be(SlotVerdict.StillWaiting, "no call is held for longer than was asked for");
+        (await asked.WaitAsync(TimeSpan.FromSeconds(30))).Verdict
+            .Should().Be(SlotVerdict.StillWaiting, "no call is held for longer than was asked for");
 
         _time.Advance(Lease - TimeSpan.FromMilliseconds(400));
         var again = _activation.TurnAsync(() => Protocol.AcquireAsync(request, default));

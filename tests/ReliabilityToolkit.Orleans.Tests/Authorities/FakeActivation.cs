@@ -63,7 +63,8 @@ internal sealed class FakeActivation(string type, string key, TimeProvider time)
         new Timer(time.CreateTimer(_ => TurnAsync(() => _ = callback(state, default)), null, options.DueTime, options.Period));
 
     public IDisposable RegisterTimer(
-        IGrainContext grainContext, Func<object?, Task> callback, object? state, TimeSpan dueTime, TimeSpan period) => throw new NotSupportedException();
+        IGrainContext grainContext, Func<object?, Task> callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+        throw new NotSupportedException();
 
     public IStorage<TState> GetStorage<TState>(IGrainContext grainContext) => throw new NotSupportedException();
 

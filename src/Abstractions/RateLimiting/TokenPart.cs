@@ -1,0 +1,55 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>Who holds a part: one limiter of one node.</summary>
+internal readonly record struct PartHolder(Guid Node, int Channel);
+
+/// <summary>
+/// A node's whole view of its part of a limiter. One is in flight at a time; a newer one makes the older ones, and their answers, void. Repeated
+/// under its number it gets the same answer.
+/// </summary>
+/// <param name="Holder">Who asks.</param>
+/// <param name="Sequence">Counts up from 1.</param>
+/// <param name="Epoch">Of the authority that the node last heard of; 0: of none.</param>
+/// <param name="Taken">The number of the newest answer that it has taken, if what that lent has not ended; 0: it holds nothing.</param>
+/// <param name="Room">The most tokens that its part holds, now that it has made it smaller where it was told to.</param>
+/// <param name="GivenBack">Whole tokens given back since the node began, this time included; they stood in room that it no longer has.</param>
+/// <param name="Level">Whole tokens in the part.</param>
+/// <param name="Want">Room kept free for the answer: the part fills up to <c>Room - Want</c> only, until the answer is there.</param>
+/// <param name="Demand">Tokens that its callers ask for in a second, given or not.</param>
+/// <param name="AtTheDoor">Tokens for callers who wait for this very answer.</param>
+internal readonly record struct PartRequest(
+    PartHolder Holder,
+    long Sequence,
+    long Epoch,
+    long Taken,
+    int Room,
+    long GivenBack,
+    int Level,
+    int Want,
+    double Demand,
+    int AtTheDoor);
+
+/// <summary>What a node may use from the moment it has this until its term ends, counted from before the node asked.</summary>
+/// <param name="Sequence">Of the request that it answers; 0: it answers nothing, the request was out of date.</param>
+/// <param name="Epoch">Of the authority.</param>
+/// <param name="Room">The room of the part from now on: larger, or smaller, and then the node gives up what is above it.</param>
+/// <param name="Tokens">Tokens for the part: at most what was wanted, and the room that is added.</param>
+/// <param name="Served">Tokens for those at the door, admitted at the authority's instant; they need no room.</param>
+/// <param name="Rate">What the part earns in a tick of 100 ns, in units of which a token costs <paramref name="TokenCost"/>.</param>
+/// <param name="TokenCost">Units of a token.</param>
+/// <param name="Term">How long it is lent.</param>
+/// <param name="RationedFor">So long a part that is dry refuses without a call; zero: it may ask.</param>
+/// <param name="ReadyAfter">When the rest will have the next token; for those at the door who were not served.</param>
+/// <param name="Burst">The policy's.</param>
+internal readonly record struct PartGrant(
+    long Sequence,
+    long Epoch,
+    int Room,
+    int Tokens,
+    int Served,
+    long Rate,
+    long TokenCost,
+    TimeSpan Term,
+    TimeSpan RationedFor,
+    TimeSpan ReadyAfter,
+    int Burst);

@@ -1,0 +1,45 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// The whole tokens of a part during one of its terms: what a hit needs. Thread-safe without a lock. One that has been replaced is closed, so that a
+/// thread which slept in between gets nothing from it.
+/// </summary>
+internal sealed class TokenLot(int tokens)
+{
+    public static readonly TokenLot None = new(0);
+
+    // Far below nothing, however many threads still try.
+    private const int Closed = int.MinValue / 2;
+
+    private int _tokens = tokens;
+    private long _lookAt;
+
+    public int Tokens => Math.Max(0, Volatile.Read(ref _tokens));
+
+    /// <summary>Up to this instant the tokens may be taken without a further look: then more have been earned, or the term has ended.</summary>
+    public Instant LookAt
+    {
+        get => new(Volatile.Read(ref _lookAt));
+        set => Volatile.Write(ref _lookAt, value.Ticks);
+    }
+
+    /// <param name="tokens">At least 1.</param>
+    /// <param name="now">Read after the lot was.</param>
+    public bool TryTake(int tokens, Instant now) => now < LookAt && TryTake(tokens);
+
+    /// <summary>For one who has looked himself.</summary>
+    public bool TryTake(int tokens)
+    {
+        if (Volatile.Read(ref _tokens) < tokens)
+            return false;
+        if (Interlocked.Add(ref _tokens, -tokens) >= 0)
+            return true;
+        Interlocked.Add(ref _tokens, tokens);
+        return false;
+    }
+
+    public void Add(int tokens) => Interlocked.Add(ref _tokens, tokens);
+
+    /// <summary>Nothing can be taken from it any more; what was left is the caller's.</summary>
+    public int Close() => Math.Max(0, Interlocked.Exchange(ref _tokens, Closed));
+}

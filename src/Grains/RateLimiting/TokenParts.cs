@@ -1,0 +1,163 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// What a limiter has lent: to each node at most one part of its room and its rate, which ends by itself. It keeps the books so that what is lent and
+/// the rest never are more than the whole, however late, lost or repeated a message is. Not thread-safe.
+/// </summary>
+/// <remarks>
+/// Who is to get how much is not decided here (<see cref="TokenShares"/>). The rules by which the books are kept, each with the mistake that it
+/// prevents, are in docs/protocol.md.
+/// </remarks>
+internal sealed class TokenParts
+{
+    /// <summary>How long a part is lent.</summary>
+    public static readonly TimeSpan Term = TimeSpan.FromMilliseconds(750);
+
+    private readonly Dictionary<PartHolder, Part> _byHolder = [];
+
+    // All terms are alike, so the order in which parts were answered is also that in which they end, and in which they are forgotten.
+    private readonly LinkedList<Part> _lent = [];
+    private readonly LinkedList<Part> _ended = [];
+
+    /// <summary>Tokens' room that is lent, or may be.</summary>
+    public long LentRoom { get; private set; }
+
+    /// <summary>Units per tick that are lent, or may be.</summary>
+    public long LentRate { get; private set; }
+
+    /// <summary>When the next part ends.</summary>
+    public Instant NextEndAt => _lent.First is { } first ? first.Value.EndsAt : Instant.Never;
+
+    /// <summary>When the last one ends that is lent today.</summary>
+    public Instant LastEndAt => _lent.Last is { } last ? last.Value.EndsAt : default;
+
+    /// <summary>Who has asked within the last two terms or so, in no order.</summary>
+    public IEnumerable<Part> Known => _byHolder.Values;
+
+    /// <summary>Takes back the part that ends next: its room and its rate, and no tokens.</summary>
+    public void EndNext()
+    {
+        var node = _lent.First!;
+        _lent.Remove(node);
+        _ended.AddLast(node);
+        Reserve(node.Value, 0, 0, 0);
+    }
+
+    /// <summary>Forgets who has been silent since before <paramref name="silentSince"/> and holds nothing.</summary>
+    public void ForgetSilent(Instant silentSince)
+    {
+        while (_ended.First is { } first && first.Value.HeardAt < silentSince)
+        {
+            _ended.RemoveFirst();
+            _byHolder.Remove(first.Value.Holder);
+        }
+    }
+
+    /// <summary>
+    /// Takes a node's state, if it is newer than any that was taken. What the node has made smaller is the rest's from now on, together with the
+    /// tokens that stood in it.
+    /// </summary>
+    /// <param name="request">The node's view.</param>
+    /// <param name="now">The grain's instant; ended parts have been taken back by then.</param>
+    /// <param name="part">The node's part.</param>
+    /// <param name="givenBack">Tokens for the rest.</param>
+    /// <returns>Whether it is new; if not, <see cref="Part.Answer"/> is what it was told, or the request is out of date.</returns>
+    public bool TryTake(in PartRequest request, Instant now, out Part part, out long givenBack)
+    {
+        givenBack = 0;
+        if (!_byHolder.TryGetValue(request.Holder, out part!))
+        {
+            part = new Part(request.Holder);
+            _byHolder.Add(request.Holder, part);
+            _ended.AddLast(part.Place);
+        }
+        else if (request.Sequence <= part.Answer.Sequence)
+        {
+            return false;
+        }
+
+        // What the node holds stems from the newest answer, or from the one it was last known to hold; else its part has ended since, or was never
+        // this authority's. The answer in between can no longer be taken, now that there is a newer request: only its tokens are lost.
+        var isEmpty = request.Taken == 0 || part.IsEnded || (request.Taken != part.Answer.Sequence && request.Taken != part.HeldSequence);
+        if (isEmpty)
+        {
+            Reserve(part, 0, 0, 0);
+            part.HeldSequence = 0;
+        }
+        else
+        {
+            if (request.Taken == part.Answer.Sequence)
+                (part.HeldSequence, part.HeldRate) = (request.Taken, part.Answer.Rate);
+            var room = Math.Min(request.Room, part.Room);
+            givenBack = Math.Clamp(request.GivenBack - part.GivenBack, 0, part.Room - room);
+            Reserve(part, room, part.HeldRate, part.HeldRate);
+        }
+
+        part.GivenBack = request.GivenBack;
+        part.Demand = Math.Max(request.Demand, request.AtTheDoor);
+        part.HeardAt = now;
+        return true;
+    }
+
+    /// <summary>Lends until a term from now what the answer says, beside what the node may still hold until it has that answer.</summary>
+    public void Lend(Part part, in PartGrant answer, Instant now)
+    {
+        part.Answer = answer;
+        part.EndsAt = LeaseTerm.LentUntil(now, Term);
+        Reserve(part, Math.Max(part.Room, answer.Room), part.HeldRate, Math.Max(part.HeldRate, answer.Rate));
+        part.Place.List!.Remove(part.Place);
+        part.IsEnded = part.Room == 0 && part.Rate == 0;
+        (part.IsEnded ? _ended : _lent).AddLast(part.Place);
+    }
+
+    private void Reserve(Part part, int room, long heldRate, long rate)
+    {
+        LentRoom += room - part.Room;
+        LentRate += rate - part.Rate;
+        (part.Room, part.HeldRate, part.Rate) = (room, heldRate, rate);
+        part.IsEnded = room == 0 && rate == 0;
+    }
+
+    /// <summary>What is known of one node.</summary>
+    internal sealed class Part
+    {
+        public Part(PartHolder holder)
+        {
+            Holder = holder;
+            Place = new LinkedListNode<Part>(this);
+        }
+
+        public PartHolder Holder { get; }
+
+        public LinkedListNode<Part> Place { get; }
+
+        /// <summary>What it was told last.</summary>
+        public PartGrant Answer { get; set; }
+
+        /// <summary>When that ends for the lender.</summary>
+        public Instant EndsAt { get; set; }
+
+        /// <summary>Which answer the node was last known to hold; 0: none.</summary>
+        public long HeldSequence { get; set; }
+
+        /// <summary>The rate of that answer.</summary>
+        public long HeldRate { get; set; }
+
+        /// <summary>The most room that it may have: what it had, and what the last answer added.</summary>
+        public int Room { get; set; }
+
+        /// <summary>The highest rate that it may use: that of the answer that it holds, or of the last.</summary>
+        public long Rate { get; set; }
+
+        /// <summary>As the node counts it.</summary>
+        public long GivenBack { get; set; }
+
+        /// <summary>Whether nothing is lent to it.</summary>
+        public bool IsEnded { get; set; }
+
+        /// <summary>Tokens per second that its callers want.</summary>
+        public double Demand { get; set; }
+
+        public Instant HeardAt { get; set; }
+    }
+}
