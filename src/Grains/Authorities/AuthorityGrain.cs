@@ -6,9 +6,8 @@ namespace ReliabilityToolkit.Orleans;
 /// The shell that all authority grains share, and their one funnel: it reads the clock, finds the machine under today's policy, does each request
 /// once, and keeps the activation for as long as the machine has something to remember.
 /// </summary>
-internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(
-    IGrainContext context, NodeClock clock, PolicySource source, Chance chance, ILogger logger)
-    : Grain(context), IPolicyFollower
+internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeClock clock, PolicySource source, Chance chance, ILogger logger)
+    : Grain, IPolicyFollower
     where TPolicy : class
     where TMachine : class, IAuthorityMachine<TPolicy, TAnswer>
     where TAnswer : struct, IEquatable<TAnswer>

@@ -8,9 +8,8 @@ namespace ReliabilityToolkit.Orleans;
 /// awaited.
 /// </summary>
 [GrainType("rt.bulkhead"), Reentrant]
-internal sealed class BulkheadGrain(
-    IGrainContext context, NodeClock clock, PolicySource source, Chance chance, ILogger<BulkheadGrain> logger)
-    : AuthorityGrain<BulkheadPolicy, SlotLedger, SlotGrant>(context, clock, source, chance, logger), IBulkheadGrain, IBulkheadProtocol
+internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<BulkheadGrain> logger)
+    : AuthorityGrain<BulkheadPolicy, SlotLedger, SlotGrant>(clock, source, chance, logger), IBulkheadGrain, IBulkheadProtocol
 {
     private readonly Dictionary<RequestKey, TaskCompletionSource<SlotGrant>> _heldCalls = [];
     private IGrainTimer? _timer;

@@ -5,10 +5,8 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="Circuit"/>. Reentrant: the machine is synchronous.</summary>
 [GrainType("rt.breaker"), Reentrant]
-internal sealed class CircuitBreakerGrain(
-    IGrainContext context, NodeClock clock, PolicySource source, Chance chance, ILogger<CircuitBreakerGrain> logger)
-    : AuthorityGrain<CircuitBreakerPolicy, Circuit, CircuitPass>(context, clock, source, chance, logger),
-        ICircuitBreakerGrain, ICircuitBreakerProtocol
+internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<CircuitBreakerGrain> logger)
+    : AuthorityGrain<CircuitBreakerPolicy, Circuit, CircuitPass>(clock, source, chance, logger), ICircuitBreakerGrain, ICircuitBreakerProtocol
 {
     public ValueTask<CircuitPass> EnterAsync() => new(Enter(default));
 

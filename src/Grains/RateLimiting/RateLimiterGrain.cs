@@ -5,9 +5,8 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="TokenLedger"/>. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
 [GrainType("rt.limiter"), Reentrant]
-internal sealed class RateLimiterGrain(
-    IGrainContext context, NodeClock clock, PolicySource source, Chance chance, ILogger<RateLimiterGrain> logger)
-    : AuthorityGrain<RateLimiterPolicy, TokenLedger, TokenGrant>(context, clock, source, chance, logger), IRateLimiterGrain, IRateLimiterProtocol
+internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<RateLimiterGrain> logger)
+    : AuthorityGrain<RateLimiterPolicy, TokenLedger, TokenGrant>(clock, source, chance, logger), IRateLimiterGrain, IRateLimiterProtocol
 {
     public ValueTask<bool> TryAcquireAsync(int tokens) => new(Acquire(new TokenRequest(default, tokens, MayWait: false)).IsGranted);
 

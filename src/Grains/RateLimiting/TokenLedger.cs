@@ -20,8 +20,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     private static readonly TimeSpan RememberedFor = CallTimeouts.AnswersKeptFor;
 
     private readonly long _epoch;
-    private readonly TokenParts _parts = new();
-    private readonly TokenShares _shares = new();
+    private TokenParts? _parts; // there from the first part on: most limiters are small
+    private TokenShares? _shares;
     private LinkedList<Reservation>? _waiting; // in order of their instants; there from the first who waits on
     private Dictionary<RequestKey, LinkedListNode<Reservation>>? _byRequest;
     private RateLimiterPolicy _policy;
@@ -40,7 +40,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     public TokenBucket Rest => _bucket;
 
     /// <summary>What is lent; likewise.</summary>
-    public TokenParts Parts => _parts;
+    public TokenParts Parts => _parts ??= new TokenParts();
 
     private int WaitingCount => _waiting?.Count ?? 0;
 
@@ -81,10 +81,11 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     public PartGrant Renew(in PartRequest request, Instant now)
     {
         Advance(now);
+        (_parts, _shares) = (Parts, _shares ??= new TokenShares());
         _parts.ForgetSilent(new Instant(now.Ticks - RememberedFor.Ticks));
         if (!_parts.TryTake(request, now, out var part, out var givenBack))
             return request.Sequence == part.Answer.Sequence ? part.Answer : default;
-        _bucket.Lend(_parts.LentRoom, _parts.LentRate);
+        LendOut();
         _bucket.Add(givenBack);
         _isQueueChanged = true;
 
@@ -117,7 +118,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             _bucket.ReadyAt(1).After(now),
             _policy.Burst);
         _parts.Lend(part, answer, now);
-        _bucket.Lend(_parts.LentRoom, _parts.LentRate);
+        LendOut();
         return answer;
     }
 
@@ -157,7 +158,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         Advance(now);
         _policy = policy;
         _bucket.ChangeTo(policy);
-        _bucket.Lend(_parts.LentRoom, _parts.LentRate);
+        LendOut();
         _isQueueChanged = _mayHaveGaps = true;
     }
 
@@ -167,12 +168,18 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         return new RateLimiterStatus(WaitingCount > 0 ? 0 : _bucket.Tokens, _policy.Burst, _policy.TokensPerPeriod, _policy.Period, WaitingCount);
     }
 
+    private void LendOut()
+    {
+        if (_parts is not null)
+            _bucket.Lend(_parts.LentRoom, _parts.LentRate);
+    }
+
     // As much as is to be had. It grows at once; how much smaller it is to be the node hears, and says when it is.
     private int NewRoom(TokenParts.Part part)
     {
-        var wish = _shares.Room(part.Demand);
+        var wish = _shares!.Room(part.Demand);
         if (wish > part.Room)
-            return part.Room + (int)Math.Clamp((_policy.Burst / 2) - _parts.LentRoom, 0, wish - part.Room);
+            return part.Room + (int)Math.Clamp((_policy.Burst / 2) - Parts.LentRoom, 0, wish - part.Room);
         return wish > part.Room * 3 / 4 ? part.Room : wish;
     }
 
@@ -233,7 +240,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         while (true)
         {
             var servedAt = _waiting?.First is { } first ? first.Value.At : Instant.Never;
-            var endAt = _parts.NextEndAt;
+            var endAt = _parts?.NextEndAt ?? Instant.Never;
             if (servedAt > now && endAt > now)
                 break;
             if (servedAt <= endAt)
@@ -245,8 +252,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             else
             {
                 _bucket.Advance(endAt);
-                _parts.EndNext();
-                _bucket.Lend(_parts.LentRoom, _parts.LentRate);
+                _parts!.EndNext();
+                LendOut();
                 _isQueueChanged = true;
             }
         }

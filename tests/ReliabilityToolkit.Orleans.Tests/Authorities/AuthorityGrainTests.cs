@@ -182,7 +182,8 @@ public sealed class AuthorityGrainTests : IDisposable
     private (FakeActivation Activation, BulkheadGrain Grain) Activate(string name)
     {
         var activation = new FakeActivation("rt.bulkhead", name, _time);
-        return (activation, new BulkheadGrain(activation, new NodeClock(_time), _source, new Chance(Random.Shared), _log));
+        var clock = new NodeClock(_time);
+        return (activation, activation.Create(() => new BulkheadGrain(clock, _source, new Chance(Random.Shared), _log)));
     }
 
     private Task<SlotPermit> AcquireAsync() => _activation.TurnAsync(() => _grain.AcquireAsync(1, default));

@@ -91,4 +91,7 @@ public sealed class LeaseTests
             base.Dispose(disposing);
         }
     }
+
+    [Fact]
+    public void Metadata_OfARefusal_HasANameThatOthersCanLookUp() => ToolkitMetadata.Reason.Name.Should().Be("REFUSAL_REASON");
 }
