@@ -10,9 +10,9 @@ internal sealed class Agenda
     public bool IsEmpty => _count == 0;
 
     /// <summary>When the next thing is to happen.</summary>
-    public long NextAt => _heap[0].At;
+    public Instant NextAt => _heap[0].At;
 
-    public void Plan(long at, What what, int node, object? message = null)
+    public void Plan(Instant at, What what, int node, object? message = null)
     {
         if (_count == _heap.Length)
             Array.Resize(ref _heap, 2 * _count);
@@ -77,7 +77,7 @@ internal enum What
 }
 
 /// <summary>One thing that is to happen.</summary>
-internal readonly record struct Entry(long At, long Number, What What, int Node, object? Message)
+internal readonly record struct Entry(Instant At, long Number, What What, int Node, object? Message)
 {
     public bool IsBefore(in Entry other) => At < other.At || (At == other.At && Number < other.Number);
 }

@@ -10,7 +10,7 @@ internal sealed class BrokenPromiseException(string message) : Exception(message
 internal sealed class Books(World world)
 {
     private readonly IdealBucket _ideal = new(world.Scenario.Policy);
-    private readonly List<(long At, int Tokens)> _admissions = [];
+    private readonly List<(Instant At, int Tokens)> _admissions = [];
     private readonly PartGrant[] _underWay = new PartGrant[world.Scenario.Nodes];
 
     public void Admitted(int tokens)
@@ -19,7 +19,7 @@ internal sealed class Books(World world)
         if (world.Scenario.ChecksBooks)
             _admissions.Add((world.Now, tokens));
         if (_ideal.LevelAt(world.Now) < 0)
-            throw new BrokenPromiseException($"L1: one too many at {TimeSpan.FromTicks(world.Now)}");
+            throw new BrokenPromiseException($"L1: one too many at {TimeSpan.FromTicks(world.Now.Ticks)}");
     }
 
     public void Answered(int node, in PartGrant grant) => _underWay[node] = grant;
@@ -27,7 +27,7 @@ internal sealed class Books(World world)
     /// <summary>The sum, after an event.</summary>
     public void Check()
     {
-        world.Ledger.Describe(new Instant(world.Now)); // looks, and changes nothing
+        world.Ledger.Describe(world.Now); // looks, and changes nothing
         var rest = world.Ledger.Rest;
         Int128 sum = rest.Units;
         for (var i = 0; i < world.Nodes.Count; i++)
@@ -46,12 +46,12 @@ internal sealed class Books(World world)
         if (sum > ideal)
             throw new BrokenPromiseException(
                 $"The books: {(double)sum / rest.Cost} tokens stand in rest and parts, {(double)ideal / rest.Cost} in the ideal bucket, "
-                + $"at {TimeSpan.FromTicks(world.Now)}");
+                + $"at {TimeSpan.FromTicks(world.Now.Ticks)}");
     }
 
     public void CheckAtEnd()
     {
         if (IdealBucket.FirstExcess(world.Scenario.Policy, _admissions) is { } excess)
-            throw new BrokenPromiseException($"L1: by replay one too many at {TimeSpan.FromTicks(excess.At)}");
+            throw new BrokenPromiseException($"L1: by replay one too many at {TimeSpan.FromTicks(excess.At.Ticks)}");
     }
 }

@@ -22,7 +22,7 @@ internal sealed class Chances(ulong seed)
     public bool Is(double likelihood) => Next() < likelihood;
 
     /// <summary>The time until the next of events that come independently, so many per second.</summary>
-    public long NextGap(double perSecond) => 1 + (long)(-Math.Log(1 - Next()) / perSecond * TimeSpan.TicksPerSecond);
+    public TimeSpan NextGap(double perSecond) => new(1 + (long)(-Math.Log(1 - Next()) / perSecond * TimeSpan.TicksPerSecond));
 
     public T One<T>(params ReadOnlySpan<T> of) => of[Next(0, of.Length)];
 

@@ -8,7 +8,7 @@ internal sealed class SimulatedNode
     private readonly Chances _chances;
     private readonly double _rate;
     private readonly List<Waiting> _waiting = [];
-    private long _timerAt = long.MaxValue;
+    private Instant _timerAt = Instant.Never;
 
     public SimulatedNode(World world, int number, Chances chances)
     {
@@ -20,9 +20,9 @@ internal sealed class SimulatedNode
     public TokenStock Stock { get; }
 
     /// <summary>What the node's clock shows.</summary>
-    public Instant Clock => new(_world.Now);
+    public Instant Clock => _world.Now;
 
-    public long NextGap() => _chances.NextGap(_rate);
+    public TimeSpan NextGap() => _chances.NextGap(_rate);
 
     public void OnArrival()
     {
@@ -39,11 +39,11 @@ internal sealed class SimulatedNode
         Follow();
     }
 
-    public void OnTimer(long at)
+    public void OnTimer(Instant at)
     {
         if (at != _timerAt)
             return; // it has been set anew
-        _timerAt = long.MaxValue;
+        _timerAt = Instant.Never;
         Stock.Advance(Clock);
         Follow();
     }
@@ -69,8 +69,7 @@ internal sealed class SimulatedNode
         }
 
         _waiting.RemoveRange(kept, _waiting.Count - kept);
-        var dueAt = Stock.NextDueAt;
-        var at = dueAt == Instant.Never ? long.MaxValue : Math.Max(dueAt.Ticks, _world.Now);
+        var at = Instant.Later(Stock.NextDueAt, _world.Now);
         if (at < _timerAt)
         {
             _timerAt = at;
@@ -87,5 +86,5 @@ internal sealed class SimulatedNode
             _world.Totals.Refused(waiting.WouldBeAdmitted, _world.IsMeasured);
     }
 
-    private readonly record struct Waiting(TokenCaller Caller, long Since, bool WouldBeAdmitted);
+    private readonly record struct Waiting(TokenCaller Caller, Instant Since, bool WouldBeAdmitted);
 }

@@ -5,7 +5,7 @@ internal sealed class Totals(int nodes)
 {
     private readonly long[] _admittedBy = new long[nodes];
     private readonly long[] _callsBy = new long[nodes];
-    private readonly List<long> _waits = [];
+    private readonly List<TimeSpan> _waits = [];
 
     public long Requests { get; private set; }
 
@@ -56,10 +56,10 @@ internal sealed class Totals(int nodes)
         _callsBy[node]++;
     }
 
-    public void Waited(long ticks, bool isMeasured)
+    public void Waited(TimeSpan wait, bool isMeasured)
     {
         if (isMeasured && _waits.Count < 1_000_000)
-            _waits.Add(ticks);
+            _waits.Add(wait);
     }
 
     /// <summary>Of those who did not find their token at once: how long until they knew.</summary>
@@ -68,6 +68,6 @@ internal sealed class Totals(int nodes)
         if (_waits.Count == 0)
             return default;
         _waits.Sort();
-        return TimeSpan.FromTicks(_waits[(int)(quantile * (_waits.Count - 1))]);
+        return _waits[(int)(quantile * (_waits.Count - 1))];
     }
 }

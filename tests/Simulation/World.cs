@@ -8,8 +8,8 @@ internal sealed class World
     private readonly Agenda _agenda = new();
     private readonly Chances _chances;
     private readonly SimulatedNode[] _nodes;
-    private readonly long _end;
-    private readonly long _measuredFrom;
+    private readonly Instant _end;
+    private readonly Instant _measuredFrom;
 
     public World(Scenario scenario)
     {
@@ -19,13 +19,13 @@ internal sealed class World
         Central = new IdealBucket(scenario.Policy);
         Books = new Books(this);
         Totals = new Totals(scenario.Nodes);
-        _end = (long)(scenario.Seconds * TimeSpan.TicksPerSecond);
-        _measuredFrom = (long)(scenario.WarmUp * TimeSpan.TicksPerSecond);
+        _end = new Instant(TimeSpan.FromSeconds(scenario.Seconds).Ticks);
+        _measuredFrom = new Instant(TimeSpan.FromSeconds(scenario.WarmUp).Ticks);
         _nodes = new SimulatedNode[scenario.Nodes];
         for (var i = 0; i < _nodes.Length; i++)
         {
             _nodes[i] = new SimulatedNode(this, i, _chances.Fork());
-            _agenda.Plan(_nodes[i].NextGap(), What.Arrival, i);
+            _agenda.Plan(Now + _nodes[i].NextGap(), What.Arrival, i);
         }
     }
 
@@ -42,8 +42,8 @@ internal sealed class World
 
     public IReadOnlyList<SimulatedNode> Nodes => _nodes;
 
-    /// <summary>The true time, in ticks.</summary>
-    public long Now { get; private set; }
+    /// <summary>The true time.</summary>
+    public Instant Now { get; private set; }
 
     public bool IsMeasured => Now >= _measuredFrom;
 
@@ -68,7 +68,7 @@ internal sealed class World
         return this;
     }
 
-    public void PlanTimer(int node, long at) => _agenda.Plan(at, What.Timer, node);
+    public void PlanTimer(int node, Instant at) => _agenda.Plan(at, What.Timer, node);
 
     /// <summary>Puts a request on its way.</summary>
     public void Send(int node, PartRequest request)
@@ -97,7 +97,7 @@ internal sealed class World
                 break;
             case What.Request:
                 var request = (PartRequest)entry.Message!;
-                var grant = Ledger.Renew(request, new Instant(Now));
+                var grant = Ledger.Renew(request, Now);
                 if (grant.Served > 0)
                     Admitted(entry.Node, grant.Served);
                 Books.Answered(entry.Node, grant);
@@ -109,5 +109,5 @@ internal sealed class World
         }
     }
 
-    private long OneWay() => (long)(Scenario.RoundTrip * TimeSpan.TicksPerMillisecond / 2 * (0.8 + (0.4 * _chances.Next())));
+    private TimeSpan OneWay() => TimeSpan.FromMilliseconds(Scenario.RoundTrip) / 2 * (0.8 + (0.4 * _chances.Next()));
 }

@@ -9,6 +9,9 @@ internal static class LeaseTerm
 {
     private const int DriftPercent = 1;
 
+    // Monotonic clocks are slewed by at most 500 ppm each.
+    private const int RateDriftPerMille = 1;
+
     // Two renewals may be lost.
     private const int RenewalsPerTerm = 3;
 
@@ -20,7 +23,17 @@ internal static class LeaseTerm
     /// <summary>When the holder asks for the next term.</summary>
     /// <param name="askedAt">Before the request was sent, on the holder's clock.</param>
     /// <param name="term">What the lender said.</param>
-    public static Instant RenewAt(Instant askedAt, TimeSpan term) => askedAt + (term / RenewalsPerTerm);
+    public static Instant RenewAt(Instant askedAt, TimeSpan term) => askedAt + RenewAfter(term);
+
+    /// <summary>How long after it has asked the holder asks for the next term.</summary>
+    /// <param name="term">What the lender said.</param>
+    public static TimeSpan RenewAfter(TimeSpan term) => term / RenewalsPerTerm;
+
+    /// <summary>
+    /// What the holder may use of a rate that it was lent: 0.1 % less, rounded down, so that by a fast clock it earns no more than was set aside.
+    /// </summary>
+    /// <param name="rate">What the lender said; at least 0.</param>
+    public static long UsableRate(long rate) => rate - ((rate + 999) / 1000 * RateDriftPerMille);
 
     /// <summary>From when the lender may lend it to somebody else.</summary>
     /// <param name="answeredAt">When it answered, on the lender's clock.</param>

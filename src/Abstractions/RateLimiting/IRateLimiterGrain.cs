@@ -18,9 +18,9 @@ public interface IRateLimiterGrain : IGrainWithStringKey
     ValueTask<bool> TryAcquireAsync(int tokens = 1);
 
     /// <summary>
-    /// Waits in line for the tokens; the call is held until they are there. False where the queue is full or the tokens would not be there within 5
-    /// s: a held call keeps the grain from moving. The client library holds no call and waits for as long as its caller likes. A cancelled wait gives
-    /// its tokens back.
+    /// Waits in line for the tokens; the call is held until they are there. False where the queue is full or the tokens would not be there within
+    /// half a second: a held call keeps the grain from moving. The client library holds no call and waits for as long as its caller likes. A
+    /// cancelled wait gives its tokens back.
     /// </summary>
     /// <param name="tokens">How many; 1 to the policy's burst.</param>
     /// <param name="cancellationToken">Ends the wait.</param>

@@ -9,14 +9,13 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 internal sealed class TokenStock(PartHolder holder, Instant now)
 {
-    private static readonly TimeSpan Renewal = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan ShortestRenewal = TimeSpan.FromMilliseconds(50);
 
     // It looks no more often than that for what was earned.
     private static readonly TimeSpan FinestLook = TimeSpan.FromTicks(TimeSpan.TicksPerMillisecond / 2);
 
-    // Monotonic clocks run at speeds within a thousandth of each other: so much less than the lent rate is used.
-    private const int DriftPerMille = 1;
+    // Renewals come so much sooner by chance, so that nodes do not come in step.
+    private const double Spread = 0.3;
 
     private readonly LinkedList<TokenCaller> _line = new();
     private TokenLot _lot = TokenLot.None;
@@ -36,6 +35,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     private bool _isAsking;
     private int _idleRenewals;
     private bool _isUsed;
+    private double _hurry;
     private Instant _lookedAt = now;
     private Instant _endsAt = now;
     private Instant _askedAt = now;
@@ -125,7 +125,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         }
 
         (_isAsking, _askedAt, _atTheDoor) = (true, now, _line.Count);
-        _renewAt = now + (Renewal * (1 - (0.3 * chance)));
+        _hurry = 1 - (Spread * chance);
         var level = _lot.Tokens;
         var comes = (long)(_rate * (double)((_roundTrip * 1.2) + TimeSpan.FromMilliseconds(1)).Ticks / _cost) + 1;
         _want = (int)Math.Clamp(_room - level - _slack - comes, 0, _room);
@@ -146,6 +146,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         _isAsking = false;
         _epoch = grant.Epoch;
         _roundTrip = (_roundTrip * 0.8) + ((now - _askedAt) * 0.2);
+        _renewAt = _askedAt + (LeaseTerm.RenewAfter(grant.Term) * _hurry);
         _deniedUntil = now + grant.RationedFor;
         TakePart(grant, now);
         ServeFromThere(grant.Served);
@@ -187,7 +188,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         if (grant.TokenCost != _cost)
             _fraction = 0;
         (_cost, _room, _want, _taken, _endsAt) = (grant.TokenCost, grant.Room, 0, grant.Sequence, endsAt);
-        _rate = grant.Rate - ((grant.Rate + 999) / 1000 * DriftPerMille);
+        _rate = LeaseTerm.UsableRate(grant.Rate);
         _slack = (int)(_rate * FinestLook.Ticks / _cost) + 1;
         var lot = new TokenLot(kept + grant.Tokens);
         (_levelSeen, _lookedAt) = (kept + grant.Tokens, now);

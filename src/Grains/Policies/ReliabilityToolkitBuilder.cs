@@ -60,7 +60,9 @@ public sealed class ReliabilityToolkitBuilder
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(rangeLease, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rangeLease, TimeSpan.FromMinutes(10));
+#pragma warning disable ORLEANSEXP003 // marked experimental in Orleans 10; here it is an option
         _silo.AddDistributedGrainDirectory();
+#pragma warning restore ORLEANSEXP003
         _silo.Services.Configure<GrainDirectoryOptions>(options => options.RangeLeaseDuration = rangeLease);
         return this;
     }

@@ -111,6 +111,10 @@ internal struct TokenBucket
         _fullRoom = _capacity = room << scale;
     }
 
-    private readonly long TicksToRepay(long debt) =>
-        debt <= 0 ? 0 : _repay == 0 ? TokenLedger.Horizon.Ticks : Math.Min(((debt - 1) / _repay) + 1, TokenLedger.Horizon.Ticks);
+    // Beyond the horizon nothing is promised, so what lies there need not be told apart.
+    private readonly long TicksToRepay(long debt)
+    {
+        var beyond = TokenLedger.Horizon.Ticks + 1;
+        return debt <= 0 ? 0 : _repay == 0 ? beyond : Math.Min(((debt - 1) / _repay) + 1, beyond);
+    }
 }

@@ -144,11 +144,12 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         _isQueueChanged = true;
     }
 
-    /// <summary>Fills the bucket. Who waits keeps turn and instant.</summary>
+    /// <summary>Fills the bucket, not what is lent. Who waits keeps turn and instant.</summary>
     public void Reset(Instant now)
     {
         Advance(now);
         _bucket = new TokenBucket(_policy, now);
+        LendOut();
         _isQueueChanged = _mayHaveGaps = true;
     }
 

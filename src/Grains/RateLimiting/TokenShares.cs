@@ -7,7 +7,7 @@ namespace ReliabilityToolkit.Orleans;
 internal sealed class TokenShares
 {
     /// <summary>How often a node asks while its part is in use.</summary>
-    public static readonly TimeSpan Renewal = TokenParts.Term / 3;
+    public static readonly TimeSpan Renewal = LeaseTerm.RenewAfter(TokenParts.Term);
 
     private static readonly TimeSpan CountedFor = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan FreshFor = TimeSpan.FromMilliseconds(15);

@@ -168,7 +168,7 @@ public sealed class BulkheadClusterTests(ToolkitCluster cluster)
         var waiter = cluster.Nodes[0].GetBulkhead("single", _key).AcquireAsync().AsTask();
         await ToolkitCluster.EventuallyAsync(async () => (await bulkhead.GetStatusAsync()).Waiting == 1, "one waits");
 
-        // Orleans lets the held call end before the activation does: that is why no call is held for longer than 5 s.
+        // Orleans lets the held call end before the activation does: that is why none is held for long.
         await ToolkitCluster.ForgetAsync(cluster.Grains.GetGrain<IBulkheadGrain>($"single/{_key}"));
         using var permit = await waiter;
         permit.IsAcquired.Should().BeTrue();

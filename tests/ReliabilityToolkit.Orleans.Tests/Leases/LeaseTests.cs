@@ -94,4 +94,12 @@ public sealed class LeaseTests
 
     [Fact]
     public void Metadata_OfARefusal_HasANameThatOthersCanLookUp() => ToolkitMetadata.Reason.Name.Should().Be("REFUSAL_REASON");
+
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(1, 0)]
+    [InlineData(1_000, 999)]
+    [InlineData(1_001, 999)]
+    [InlineData(1_000_000, 999_000)]
+    public void Rate_ThatWasLent_IsUsedLessAThousandthRoundedDown(long lent, long usable) => LeaseTerm.UsableRate(lent).Should().Be(usable);
 }

@@ -281,4 +281,17 @@ public sealed class TokenLedgerTests
     private TokenGrant Try(TokenDesk ledger, int tokens, Instant now) => ledger.Acquire(new TokenRequest(_node.Next(), tokens, false), now);
 
     private TokenGrant Wait(TokenDesk ledger, int tokens, Instant now) => ledger.Acquire(new TokenRequest(_node.Next(), tokens, true), now);
+
+    [Fact]
+    public void Ledger_ResetWhileAPartIsLent_FillsTheRestOnly()
+    {
+        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, default);
+        var request = new PartRequest(new PartHolder(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 500, AtTheDoor: 1);
+        var room = ledger.Renew(request, default).Room;
+        room.Should().BeGreaterThan(0);
+        ledger.Reset(default);
+        ledger.Rest.Tokens.Should().Be(100 - room, "what is lent is not the rest's, and comes back when its term ends");
+        ledger.Reset(At(0) + TokenParts.Term);
+        ledger.Rest.Tokens.Should().Be(100);
+    }
 }

@@ -18,4 +18,22 @@ public sealed class LimiterWorldTests
             new World(scenario).Run().Totals.AdmittedTokens.Should().BeGreaterThan(0);
         }
     }
+
+    [Fact]
+    public void Books_OneTokenTooMany_IsFound()
+    {
+        var books = new World(new Scenario { Burst = 3 }).Books;
+        for (var i = 0; i < 3; i++)
+            books.Admitted(1);
+        books.Invoking(it => it.Admitted(1)).Should().Throw<BrokenPromiseException>().WithMessage("L1*");
+    }
+
+    [Fact]
+    public void Books_TokenThatStandsInNoAccount_IsFound()
+    {
+        var books = new World(new Scenario { Burst = 3 }).Books;
+        books.Check();
+        books.Admitted(1); // and the rest did not spend it
+        books.Invoking(it => it.Check()).Should().Throw<BrokenPromiseException>().WithMessage("The books*");
+    }
 }
