@@ -7,10 +7,11 @@ namespace ReliabilityToolkit.Orleans;
 /// </summary>
 internal static class LeaseTerm
 {
-    private const int DriftPercent = 1;
+    // One hundredth.
+    private const int TermMargin = 100;
 
-    // Monotonic clocks are slewed by at most 500 ppm each.
-    private const int RateDriftPerMille = 1;
+    // One thousandth: monotonic clocks are slewed by at most 500 ppm each.
+    private const int RateMargin = 1_000;
 
     // Two renewals may be lost.
     private const int RenewalsPerTerm = 3;
@@ -18,7 +19,7 @@ internal static class LeaseTerm
     /// <summary>Until when the holder may use it.</summary>
     /// <param name="askedAt">Before the request was sent, on the holder's clock.</param>
     /// <param name="term">What the lender said.</param>
-    public static Instant HeldUntil(Instant askedAt, TimeSpan term) => askedAt + (term - (term / 100 * DriftPercent));
+    public static Instant HeldUntil(Instant askedAt, TimeSpan term) => askedAt + (term - (term / TermMargin));
 
     /// <summary>When the holder asks for the next term.</summary>
     /// <param name="askedAt">Before the request was sent, on the holder's clock.</param>
@@ -33,7 +34,7 @@ internal static class LeaseTerm
     /// What the holder may use of a rate that it was lent: 0.1 % less, rounded down, so that by a fast clock it earns no more than was set aside.
     /// </summary>
     /// <param name="rate">What the lender said; at least 0.</param>
-    public static long UsableRate(long rate) => rate - ((rate + 999) / 1000 * RateDriftPerMille);
+    public static long UsableRate(long rate) => rate - ((rate + RateMargin - 1) / RateMargin);
 
     /// <summary>From when the lender may lend it to somebody else.</summary>
     /// <param name="answeredAt">When it answered, on the lender's clock.</param>
