@@ -25,12 +25,21 @@ internal interface IRateLimiterProtocol : IGrainWithStringKey
     ValueTask<RateLimiterStatus> GetStatusAsync(CancellationToken cancellationToken);
 }
 
-/// <summary>"<paramref name="Tokens"/> for a caller at the door; he will wait (or not)."</summary>
+/// <summary>
+/// "<paramref name="Tokens"/> for a caller at the door; he will wait (or not)." One who was told to ask again does so under the same number.
+/// </summary>
+/// <param name="Id">The request's number.</param>
+/// <param name="Tokens">1 to the policy's burst.</param>
+/// <param name="MayWait">Whether a no is to be waited out.</param>
+/// <param name="Demand">Tokens that all callers of the node ask for in a second, given or not; 0: it does not say.</param>
+/// <param name="Epoch">Of the authority that the node has heard of lately; 0: of none.</param>
 [GenerateSerializer, Immutable, Alias("rt.TokenRequest")]
 internal readonly record struct TokenRequest(
     [property: Id(0)] RequestId Id,
     [property: Id(1)] int Tokens,
-    [property: Id(2)] bool MayWait);
+    [property: Id(2)] bool MayWait,
+    [property: Id(3)] double Demand = 0,
+    [property: Id(4)] long Epoch = 0);
 
 /// <summary>"The caller of my request <paramref name="Id"/> has gone; take back what was promised him." Safe to repeat by itself.</summary>
 [GenerateSerializer, Immutable, Alias("rt.TokenCancellation")]
@@ -42,10 +51,18 @@ internal readonly record struct TokenCancellation([property: Id(0)] RequestId Id
 /// <param name="RetryAfter">Of a no: counted from the answer.</param>
 /// <param name="Reason">Of a no.</param>
 /// <param name="Burst">The policy's, by which the node knows what can never be had; 0 from an authority that does not say.</param>
+/// <param name="AskAgainAfter">Neither yes nor no, if above zero: the caller keeps his place in line if he asks again then.</param>
+/// <param name="ComeBackAfter">Of a no: before that the node need not ask for anybody.</param>
+/// <param name="MayHavePart">Whether the node may have a part of the limiter's rate.</param>
+/// <param name="Epoch">Of the authority.</param>
 [GenerateSerializer, Immutable, Alias("rt.TokenGrant")]
 internal readonly record struct TokenGrant(
     [property: Id(0)] bool IsGranted,
     [property: Id(1)] TimeSpan ReadyAfter,
     [property: Id(2)] TimeSpan RetryAfter,
     [property: Id(3)] RefusalReason Reason,
-    [property: Id(4)] int Burst);
+    [property: Id(4)] int Burst,
+    [property: Id(5)] TimeSpan AskAgainAfter = default,
+    [property: Id(6)] TimeSpan ComeBackAfter = default,
+    [property: Id(7)] bool MayHavePart = false,
+    [property: Id(8)] long Epoch = 0);

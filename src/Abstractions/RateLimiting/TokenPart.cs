@@ -37,10 +37,11 @@ internal readonly record struct PartRequest(
 /// <param name="Served">Tokens for those at the door, admitted at the authority's instant; they need no room.</param>
 /// <param name="Rate">What the part earns in a tick of 100 ns, in units of which a token costs <paramref name="TokenCost"/>.</param>
 /// <param name="TokenCost">Units of a token.</param>
-/// <param name="Term">How long it is lent.</param>
+/// <param name="Term">How long it is lent; zero: nothing is said of the part, ask again after <paramref name="ReadyAfter"/>.</param>
 /// <param name="RationedFor">So long a part that is dry refuses without a call; zero: it may ask.</param>
 /// <param name="ReadyAfter">When the rest will have the next token; for those at the door who were not served.</param>
 /// <param name="Burst">The policy's.</param>
+/// <param name="QueueLimit">The policy's.</param>
 internal readonly record struct PartGrant(
     long Sequence,
     long Epoch,
@@ -52,4 +53,5 @@ internal readonly record struct PartGrant(
     TimeSpan Term,
     TimeSpan RationedFor,
     TimeSpan ReadyAfter,
-    int Burst);
+    int Burst,
+    int QueueLimit);

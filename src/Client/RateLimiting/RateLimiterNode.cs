@@ -12,6 +12,8 @@ internal sealed class RateLimiterNode
     private static readonly Question<IRateLimiterProtocol, (int Tokens, bool MayWait), TokenGrant> Acquire = new()
     {
         Send = static (authority, id, ask, token) => authority.AcquireAsync(new TokenRequest(id, ask.Tokens, ask.MayWait), token),
+        IsUndecided = static grant => grant.AskAgainAfter > TimeSpan.Zero,
+        AskAgainAfter = static grant => grant.AskAgainAfter,
         TakeBack = static (conversation, id) => CancelAsync(conversation, id),
     };
 
@@ -63,9 +65,14 @@ internal sealed class RateLimiterNode
     public async ValueTask<RateLimitLease> AcquireAsync(int permitCount, bool mayWait, CancellationToken cancellationToken)
     {
         Reply<TokenGrant> reply;
+        var waits = mayWait ? 1 : 0;
+        Interlocked.Add(ref _waiting, waits);
         try
         {
             reply = await _conversation.AskAsync((permitCount, mayWait), Acquire, cancellationToken).ConfigureAwait(false);
+            _burst = reply.Answer.Burst;
+            if (reply.Answer.ReadyAfter > TimeSpan.Zero)
+                await WaitAsync(reply.Id, reply.Answer.ReadyAfter, cancellationToken).ConfigureAwait(false);
         }
         catch (AuthorityUnavailableException)
         {
@@ -76,13 +83,13 @@ internal sealed class RateLimiterNode
         {
             throw PermitCount.IsRefused(e, permitCount);
         }
+        finally
+        {
+            Interlocked.Add(ref _waiting, -waits);
+        }
 
-        var grant = reply.Answer;
-        _burst = grant.Burst;
-        if (grant.ReadyAfter > TimeSpan.Zero)
-            await WaitAsync(reply.Id, grant.ReadyAfter, cancellationToken).ConfigureAwait(false);
-        Count(grant.IsGranted);
-        return TokenLease.From(grant);
+        Count(reply.Answer.IsGranted);
+        return TokenLease.From(reply.Answer);
     }
 
     public async Task ResetAsync(CancellationToken cancellationToken) =>
@@ -93,7 +100,6 @@ internal sealed class RateLimiterNode
 
     private async ValueTask WaitAsync(RequestId id, TimeSpan readyAfter, CancellationToken cancellationToken)
     {
-        Interlocked.Increment(ref _waiting);
         try
         {
             await _clock.WaitAsync(readyAfter, cancellationToken).ConfigureAwait(false);
@@ -102,10 +108,6 @@ internal sealed class RateLimiterNode
         {
             _conversation.Tell(CancelAsync(_conversation, id));
             throw;
-        }
-        finally
-        {
-            Interlocked.Decrement(ref _waiting);
         }
     }
 

@@ -65,7 +65,11 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
 
                 NoteAnswer();
                 if (question.IsUndecided(answer))
+                {
+                    await Caller.Clock.WaitAsync(question.AskAgainAfter(answer), cancellationToken).ConfigureAwait(false);
                     continue;
+                }
+
                 if (!answer.IsVoid())
                     return new Reply<TAnswer>(answer, id, askedAt);
 

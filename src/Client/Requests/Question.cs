@@ -11,6 +11,9 @@ internal sealed class Question<TAuthority, TMessage, TAnswer>
     /// <summary>Whether the answer says that it is not decided yet: the same is then asked again, under the same number.</summary>
     public Func<TAnswer, bool> IsUndecided { get; init; } = static _ => false;
 
+    /// <summary>How long after an undecided answer it is asked again; by default at once, for authorities that hold the call.</summary>
+    public Func<TAnswer, TimeSpan> AskAgainAfter { get; init; } = static _ => TimeSpan.Zero;
+
     /// <summary>
     /// The caller has gone, or no answer came: gives back what the request may have got, now or when it arrives after all. Absent: nothing to give
     /// back.

@@ -43,21 +43,11 @@ internal struct TokenBucket
     /// <summary>Whole tokens that the bucket could hold besides those in it.</summary>
     public readonly long Space => _debt / _cost;
 
+    /// <summary>Whole tokens that it can hold at most, now that some of its room is lent.</summary>
+    public readonly long Room => _capacity / _cost;
+
     /// <summary>When the bucket is full again if nobody takes anything.</summary>
     public readonly Instant FullAt => At + TimeSpan.FromTicks(TicksToRepay(_debt));
-
-    /// <summary>Whether it owes no more than <paramref name="limit"/>, which <see cref="LimitBefore"/> gave.</summary>
-    public readonly bool OwesAtMost(long limit) => _debt <= limit;
-
-    /// <summary>
-    /// The most that may be owed at one instant, so that after <paramref name="pause"/> these tokens can be taken and no more than
-    /// <paramref name="limitAfter"/> (or a whole bucket) is owed then; negative where nothing is little enough.
-    /// </summary>
-    public readonly long LimitBefore(TimeSpan pause, int tokens, long limitAfter)
-    {
-        var limit = Math.Min(limitAfter, _capacity) - ((Int128)tokens * _cost);
-        return limit < 0 ? -1 : (long)Int128.Min(limit + ((Int128)pause.Ticks * _repay), _capacity);
-    }
 
     /// <summary>Accrues up to <paramref name="now"/>. A clock that stood still or stepped back earns nothing.</summary>
     public void Advance(Instant now)
@@ -69,8 +59,11 @@ internal struct TokenBucket
         At = now;
     }
 
-    /// <summary>The first instant at which so many tokens are in the bucket, rounded up: never too early.</summary>
-    public readonly Instant ReadyAt(int tokens) => At + TimeSpan.FromTicks(TicksToRepay(_debt + (tokens * _cost) - _capacity));
+    /// <summary>
+    /// The first instant at which so many tokens have come, rounded up: never too early. They may be more than the bucket holds, for callers one after
+    /// the other.
+    /// </summary>
+    public readonly Instant ReadyAt(long tokens) => At + TimeSpan.FromTicks(TicksToRepay(_debt + ((Int128)tokens * _cost) - _capacity));
 
     /// <summary>
     /// Takes tokens out. It cannot owe more than all of it: only what an older, larger policy promised could, and that promise is kept.
@@ -91,13 +84,16 @@ internal struct TokenBucket
     /// <summary>Says how much is lent in all from now on. Tokens that have no room any more are lost.</summary>
     /// <param name="room">Tokens' room; where an older, larger policy lent more than there is, nothing is left.</param>
     /// <param name="rate">Units per tick; likewise.</param>
-    public void Lend(long room, long rate)
+    public void Lend(long room, Int128 rate)
     {
         var level = _capacity - _debt;
         _capacity = (long)Int128.Max(_fullRoom - ((Int128)room * _cost), 0);
-        _repay = Math.Max(_fullRate - rate, 0);
+        _repay = (long)Int128.Max(_fullRate - rate, 0);
         _debt = Math.Max(_capacity - level, 0);
     }
+
+    /// <summary>Loses what is in it.</summary>
+    public void Empty() => _debt = _capacity;
 
     /// <summary>Takes tokens in; what has no room is lost.</summary>
     public void Add(long tokens) => _debt = (long)Int128.Max(_debt - ((Int128)tokens * _cost), 0);
@@ -112,9 +108,11 @@ internal struct TokenBucket
     }
 
     // Beyond the horizon nothing is promised, so what lies there need not be told apart.
-    private readonly long TicksToRepay(long debt)
+    private readonly long TicksToRepay(Int128 debt)
     {
         var beyond = TokenLedger.Horizon.Ticks + 1;
-        return debt <= 0 ? 0 : _repay == 0 ? beyond : Math.Min(((debt - 1) / _repay) + 1, beyond);
+        if (debt <= 0 || _repay == 0)
+            return debt <= 0 ? 0 : beyond;
+        return debt <= long.MaxValue ? Math.Min((((long)debt - 1) / _repay) + 1, beyond) : (long)Int128.Min(((debt - 1) / _repay) + 1, beyond);
     }
 }

@@ -1,123 +1,128 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The authority of one rate limiter: a token bucket, and the callers to whom its coming tokens are promised, in order. Not thread-safe: the grain
-/// guards it.
+/// The authority of one rate limiter: the rest of its bucket, the parts of it that nodes hold, and the callers to whom its coming tokens are promised.
+/// Not thread-safe: the grain guards it.
 /// </summary>
 /// <remarks>
-/// A wait is a reservation: "yours in 37 ms". The caller is told its instant at once, needs no second call, and cannot be told of a better one. So
-/// the bucket is kept twice: as it stands now, and as it will stand once the last of those who wait has been served; the next caller is served from
-/// the latter. Only where a waiter went, and left tokens that none of those who wait can be told of, does a newcomer get an earlier instant, if that
-/// delays nobody: a thousand callers give up after five seconds and one has the patience for a quarter of an hour; the limiter must not stand still
-/// until his turn comes.
+/// It may have had a predecessor of which it knows nothing, and whose parts may still be alive for a term. Where its grain cannot rule that out, it
+/// earns nothing for one term, and lends no rate: so the two together admit one burst too many at most. Where a node tells it of one, it also loses
+/// what it has, and lends nothing at all.
 /// </remarks>
 internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGrant>
 {
-    /// <summary>Nobody is promised a token later than this: who would wait longer finds the queue full.</summary>
+    /// <summary>Nobody waits longer than this: who would have to finds the queue full.</summary>
     public static readonly TimeSpan Horizon = TimeSpan.FromDays(365);
 
     // Who is silent for so long is forgotten: by then nobody repeats a request.
     private static readonly TimeSpan RememberedFor = CallTimeouts.AnswersKeptFor;
 
     private readonly long _epoch;
-    private TokenParts? _parts; // there from the first part on: most limiters are small
+    private TokenParts? _parts; // there from the first part on, as are the others from their first use: most limiters are small
     private TokenShares? _shares;
-    private LinkedList<Reservation>? _waiting; // in order of their instants; there from the first who waits on
-    private Dictionary<RequestKey, LinkedListNode<Reservation>>? _byRequest;
+    private Reservations? _waiting;
     private RateLimiterPolicy _policy;
-    private TokenBucket _bucket;
-    private TokenBucket _afterTheQueue; // kept while somebody waits
-    private bool _isQueueChanged;
-    private bool _mayHaveGaps;
+    private TokenBucket _rest;
+    private Instant _withheldUntil; // until then its rate is not its own
+    private bool _isWhollyWithheld; // nor is its room
+    private bool _hasSuccessor;
+    private long _predecessor;
 
-    public TokenLedger(RateLimiterPolicy policy, Instant now, long epoch = 0)
+    /// <param name="policy">Legal.</param>
+    /// <param name="now">The grain's instant.</param>
+    /// <param name="epoch">Of this activation; higher than those of its predecessors.</param>
+    /// <param name="mayFollowAnother">Whether an activation of the same limiter may have been lost lately.</param>
+    public TokenLedger(RateLimiterPolicy policy, Instant now, long epoch = 0, bool mayFollowAnother = false)
     {
-        (_policy, _epoch) = (policy, epoch);
-        _bucket = new TokenBucket(policy, now);
+        (_policy, _epoch, _withheldUntil) = (policy, epoch, now);
+        _rest = new TokenBucket(policy, now);
+        if (!mayFollowAnother)
+            return;
+        _withheldUntil = now + TokenParts.Term;
+        LendOut();
     }
 
     /// <summary>The rest, as of the last verb; for whoever checks the books.</summary>
-    public TokenBucket Rest => _bucket;
+    public TokenBucket Rest => _rest;
 
     /// <summary>What is lent; likewise.</summary>
     public TokenParts Parts => _parts ??= new TokenParts();
 
     private int WaitingCount => _waiting?.Count ?? 0;
 
-    /// <inheritdoc/>
-    public Instant MemorableUntil => WaitingCount == 0 ? _bucket.FullAt : AfterTheQueue().FullAt;
+    private bool IsWithheld => _withheldUntil > _rest.At;
 
-    /// <summary>Tokens for one caller, now or, if he may wait, at the first instant that is nobody else's.</summary>
+    /// <inheritdoc/>
+    public Instant MemorableUntil
+    {
+        get
+        {
+            var until = Instant.Later(_rest.FullAt, Instant.Later(_withheldUntil, _parts?.LastEndAt ?? default));
+            return WaitingCount == 0 ? until : Instant.Later(until, _waiting!.ForgottenAt(_rest));
+        }
+    }
+
+    /// <summary>Tokens for one caller, now or, if he may wait, when they are nobody else's.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 token or more than the burst; nothing has changed.</exception>
     public TokenGrant Acquire(in TokenRequest request, Instant now)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(request.Tokens, 1, "tokens");
         ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Tokens, _policy.Burst, "tokens");
         Advance(now);
-        var (readyAt, next) = FirstInstant(request.Tokens);
-        var wait = readyAt.After(now);
-        if (wait == TimeSpan.Zero)
-        {
-            _bucket.Spend(request.Tokens);
-            _isQueueChanged = true;
-        }
-        else if (!request.MayWait)
-        {
-            return new TokenGrant(false, default, wait, RefusalReason.RateLimited, _policy.Burst);
-        }
-        else if (WaitingCount >= _policy.QueueLimit || wait > Horizon)
-        {
-            return new TokenGrant(false, default, wait, RefusalReason.QueueFull, _policy.Burst);
-        }
-        else
-        {
-            Queue(new Reservation(request.Id.Key, request.Tokens, readyAt), next);
-        }
+        if (!HearOf(request.Epoch, now))
+            return new TokenGrant(false, default, default, RefusalReason.AuthorityUnavailable, _policy.Burst) { Epoch = _epoch };
+        var answer = Decide(request, now) with { Epoch = _epoch };
+        if (request.Demand <= 0)
+            return answer;
 
-        return new TokenGrant(true, wait, default, default, _policy.Burst);
+        var asker = Hear(request, now);
+        return answer with
+        {
+            MayHavePart = !IsWithheld && WaitingCount == 0 && Shares(now).Room(asker.Demand) > 0,
+            ComeBackAfter = answer.IsGranted || answer.RetryAfter == default ? default : ComeBackAfter(asker, answer.RetryAfter, now),
+        };
     }
 
     /// <summary>Takes a node's view of its part, and lends it what it is to have for the next term.</summary>
     public PartGrant Renew(in PartRequest request, Instant now)
     {
         Advance(now);
-        (_parts, _shares) = (Parts, _shares ??= new TokenShares());
-        _parts.ForgetSilent(new Instant(now.Ticks - RememberedFor.Ticks));
-        if (!_parts.TryTake(request, now, out var part, out var givenBack))
+        if (!HearOf(request.Epoch, now) || (IsWithheld && _isWhollyWithheld))
+            return new PartGrant { Sequence = request.Sequence, Epoch = _epoch, ReadyAfter = _withheldUntil.After(now), Burst = _policy.Burst };
+        Parts.ForgetSilent(new Instant(now.Ticks - RememberedFor.Ticks));
+        if (!Parts.TryTake(request, now, out var part, out var givenBack))
             return request.Sequence == part.Answer.Sequence ? part.Answer : default;
         LendOut();
-        _bucket.Add(givenBack);
-        _isQueueChanged = true;
+        _rest.Add(givenBack);
+        _waiting?.NoteMore();
 
-        var rate = _bucket.FullRate * (double)TimeSpan.TicksPerSecond / _bucket.Cost;
-        _shares.Reckon(_parts, rate, _policy.Burst, now);
+        var shares = Shares(now);
         var isFree = WaitingCount == 0;
-        var served = isFree ? (int)Math.Min(request.AtTheDoor, _bucket.Tokens) : 0;
-        _bucket.Spend(served);
+        var served = isFree && request.AtTheDoor <= _rest.Tokens ? request.AtTheDoor : 0;
+        _rest.Spend(served);
 
-        var room = NewRoom(part);
-        var unit = _bucket.Cost / (double)TimeSpan.TicksPerSecond;
-        var lent = (long)(_shares.Rate(part.Demand, room, rate, (_parts.LentRate - part.Rate) / unit) * unit);
-        var (rest, isPlenty) = (_bucket.Tokens, TokenShares.IsPlenty(_bucket.Tokens, rate, _policy.Burst));
+        var room = NewRoom(part, shares.Room(part.Demand, part.Room));
+        var rate = IsWithheld ? 0 : ToUnits(shares.Rate(part.Demand, room, ToPerSecond(Parts.LentRate - part.Rate)));
+        if (!isFree)
+            rate = Math.Min(rate, part.HeldRate);
         var added = Math.Max(room - part.Room, 0);
-        var share = isPlenty ? rest / 2 : rest / Math.Max(_shares.Askers, 1);
-        var tokens = isFree ? (int)Math.Min(Math.Max(share, added - _bucket.Space), request.Want + added) : 0;
-        _bucket.Spend(tokens);
-
-        var isRationed = !isPlenty && _shares.Demand > rate && part.Demand >= _shares.FairRate(part.Demand);
+        var isNeeded = request.AtTheDoor - served;
+        var tokens = isFree ? (int)Math.Min(shares.TopUp(_rest.Tokens, isNeeded, added - _rest.Space), request.Want + added) : 0;
+        _rest.Spend(tokens);
         var answer = new PartGrant(
             request.Sequence,
             _epoch,
             room,
             tokens,
             served,
-            lent,
-            _bucket.Cost,
+            rate,
+            _rest.Cost,
             TokenParts.Term,
-            isRationed ? TokenShares.Renewal : default,
-            _bucket.ReadyAt(1).After(now),
-            _policy.Burst);
-        _parts.Lend(part, answer, now);
+            shares.IsRationed(part.Demand, _rest.Tokens) ? Sooner(TokenShares.Renewal, _rest.FullAt.After(now)) : default,
+            _rest.ReadyAt(1).After(now),
+            _policy.Burst,
+            _policy.QueueLimit);
+        Parts.Lend(part, answer, now);
         LendOut();
         return answer;
     }
@@ -127,6 +132,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     {
         ReadyAfter = (answeredAt + earlier.ReadyAfter).After(now),
         RetryAfter = (answeredAt + earlier.RetryAfter).After(now),
+        ComeBackAfter = (answeredAt + earlier.ComeBackAfter).After(now),
     };
 
     /// <summary>
@@ -137,148 +143,160 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     public void Cancel(RequestKey request, Instant now)
     {
         Advance(now);
-        if (_byRequest is null || !_byRequest.Remove(request, out var node))
-            return;
-        _mayHaveGaps |= node.Next is not null;
-        _waiting!.Remove(node);
-        _isQueueChanged = true;
+        _waiting?.Cancel(request);
     }
 
-    /// <summary>Fills the bucket, not what is lent. Who waits keeps turn and instant.</summary>
+    /// <summary>Fills the rest, not what is lent. Who waits keeps turn and instant.</summary>
     public void Reset(Instant now)
     {
         Advance(now);
-        _bucket = new TokenBucket(_policy, now);
+        _rest = new TokenBucket(_policy, now);
         LendOut();
-        _isQueueChanged = _mayHaveGaps = true;
+        _waiting?.NoteChange();
     }
 
-    /// <summary>Goes on under another policy: tokens in the bucket stay (up to the new burst), and so does every instant that was promised.</summary>
+    /// <summary>Goes on under another policy: tokens in the rest stay (up to the new burst), and so does every instant that was promised.</summary>
     public void ChangeTo(RateLimiterPolicy policy, Instant now)
     {
         Advance(now);
         _policy = policy;
-        _bucket.ChangeTo(policy);
+        var costBefore = _rest.Cost;
+        _rest.ChangeTo(policy);
+        _parts?.ChangeUnit(costBefore, _rest.Cost, _rest.FullRate);
         LendOut();
-        _isQueueChanged = _mayHaveGaps = true;
+        _waiting?.NoteChange();
     }
 
     public RateLimiterStatus Describe(Instant now)
     {
         Advance(now);
-        return new RateLimiterStatus(WaitingCount > 0 ? 0 : _bucket.Tokens, _policy.Burst, _policy.TokensPerPeriod, _policy.Period, WaitingCount);
+        return new RateLimiterStatus(WaitingCount > 0 ? 0 : _rest.Tokens, _policy.Burst, _policy.TokensPerPeriod, _policy.Period, WaitingCount);
     }
+
+    private TokenGrant Decide(in TokenRequest request, Instant now)
+    {
+        var isKnown = _waiting is not null && _waiting.Knows(request.Id.Key);
+        if (!isKnown && WaitingCount == 0 && _rest.Tokens >= request.Tokens)
+        {
+            _rest.Spend(request.Tokens);
+            return new TokenGrant(true, default, default, default, _policy.Burst);
+        }
+
+        var retryAfter = FirstAt(request.Tokens).After(now);
+        if (!request.MayWait)
+            return new TokenGrant(false, default, retryAfter, RefusalReason.RateLimited, _policy.Burst);
+        if (!isKnown && (WaitingCount >= _policy.QueueLimit || retryAfter > Horizon))
+            return new TokenGrant(false, default, retryAfter, RefusalReason.QueueFull, _policy.Burst);
+        _waiting ??= new Reservations();
+        return _waiting.Ask(request.Id.Key, request.Tokens, _rest, now, out var at)
+            ? new TokenGrant(true, at.After(now), default, default, _policy.Burst)
+            : new TokenGrant(false, default, retryAfter, default, _policy.Burst) { AskAgainAfter = at.After(now) };
+    }
+
+    // When one is served who comes next and wants so many, if nobody else comes: from the rest as it is, or when all is back that is lent.
+    private Instant FirstAt(int tokens)
+    {
+        var backAt = Instant.Later(_withheldUntil, _parts?.LastEndAt ?? default);
+        var whole = _rest;
+        whole.Advance(backAt);
+        whole.Lend(0, 0);
+        var whenAllIsBack = WaitingCount == 0 ? whole.ReadyAt(tokens) : _waiting!.LastInLineAt(tokens, whole);
+        if (tokens > _rest.Room || IsWithheld)
+            return whenAllIsBack;
+        var fromTheRest = WaitingCount == 0 ? _rest.ReadyAt(tokens) : _waiting!.LastInLineAt(tokens, _rest);
+        return fromTheRest < whenAllIsBack ? fromTheRest : whenAllIsBack;
+    }
+
+    // Whether it may answer at all. A predecessor that it hears of while it may still have parts has taken all there is.
+    private bool HearOf(long epoch, Instant now)
+    {
+        _hasSuccessor |= epoch > _epoch;
+        if (_hasSuccessor)
+            return false;
+        if (epoch == 0 || epoch == _epoch || epoch <= _predecessor)
+            return true;
+        (_predecessor, _isWhollyWithheld, _withheldUntil) = (epoch, true, now + TokenParts.Term);
+        _rest.Empty();
+        LendOut();
+        _waiting?.NoteChange();
+        return true;
+    }
+
+    private TokenParts.Part Hear(in TokenRequest request, Instant now)
+    {
+        Parts.ForgetSilent(new Instant(now.Ticks - RememberedFor.Ticks));
+        return Parts.Hear(new PartHolder(request.Id.Node, request.Id.Channel), request.Demand, now);
+    }
+
+    // As much as is to be had; how much smaller it is to be the node hears, and says when it is. Promises were made from the rest as it was: while
+    // anybody waits no more is lent than was, and less where the next wants more than the rest can hold. (Under a smaller policy than that under which
+    // they were lent, the other parts may leave less than nothing.)
+    private int NewRoom(TokenParts.Part part, int wish)
+    {
+        var most = _policy.Burst - (Parts.LentRoom - part.Room);
+        if (WaitingCount > 0)
+            most = Math.Min(most, part.Room - Math.Max(_waiting!.NextInLine - _rest.Room, 0));
+        else if (wish > part.Room)
+            most = Math.Min(most, Math.Max((_policy.Burst / 2) - Parts.LentRoom, 0) + part.Room);
+        return (int)Math.Clamp(most, 0, wish);
+    }
+
+    // In overload a node comes for its share and no more often, unless the rest would fill in the meantime.
+    private TimeSpan ComeBackAfter(TokenParts.Part asker, TimeSpan readyAfter, Instant now)
+    {
+        var shares = Shares(now);
+        var after = shares.ComeBackAfter(asker.Demand);
+        return Later(Sooner(after, _rest.FullAt.After(now)), readyAfter < after ? readyAfter : _rest.ReadyAt(1).After(now));
+    }
+
+    private TokenShares Shares(Instant now)
+    {
+        _shares ??= new TokenShares();
+        _shares.Reckon(Parts, ToPerSecond(_rest.FullRate), _policy.Burst, now);
+        return _shares;
+    }
+
+    private double ToPerSecond(Int128 units) => (double)units * TimeSpan.TicksPerSecond / _rest.Cost;
+
+    private long ToUnits(double perSecond) => (long)(perSecond * _rest.Cost / TimeSpan.TicksPerSecond);
 
     private void LendOut()
     {
-        if (_parts is not null)
-            _bucket.Lend(_parts.LentRoom, _parts.LentRate);
-    }
-
-    // As much as is to be had. It grows at once; how much smaller it is to be the node hears, and says when it is.
-    private int NewRoom(TokenParts.Part part)
-    {
-        var wish = _shares!.Room(part.Demand);
-        if (wish > part.Room)
-            return part.Room + (int)Math.Clamp((_policy.Burst / 2) - Parts.LentRoom, 0, wish - part.Room);
-        return wish > part.Room * 3 / 4 ? part.Room : wish;
-    }
-
-    private void Queue(in Reservation reservation, LinkedListNode<Reservation>? next)
-    {
-        if (next is null)
-            Serve(ref AfterTheQueue(), reservation.At, reservation.Tokens);
+        if (IsWithheld)
+            _rest.Lend(_isWhollyWithheld ? _policy.Burst : _parts?.LentRoom ?? 0, _rest.FullRate);
         else
-            _isQueueChanged = true;
-        _waiting ??= [];
-        _byRequest ??= [];
-        _byRequest[reservation.Request] = next is null ? _waiting.AddLast(reservation) : _waiting.AddBefore(next, reservation);
+            _rest.Lend(_parts?.LentRoom ?? 0, _parts?.LentRate ?? 0);
     }
 
-    // The first instant at which so many tokens are nobody else's, and who is served next after it: nobody, but for gaps.
-    private (Instant At, LinkedListNode<Reservation>? Next) FirstInstant(int tokens)
-    {
-        if (_mayHaveGaps && _waiting is not null && FirstGap(_waiting, tokens) is { Next: not null } gap)
-            return gap;
-        _mayHaveGaps &= tokens > 1 && WaitingCount > 0; // where one token does not fit, none does
-        return ((WaitingCount == 0 ? ref _bucket : ref AfterTheQueue()).ReadyAt(tokens), null);
-    }
-
-    private (Instant At, LinkedListNode<Reservation>? Next) FirstGap(LinkedList<Reservation> waiting, int tokens)
-    {
-        // From the end: how much may be owed right after each of those who wait, so that those after him get what they were promised.
-        var limits = new long[waiting.Count];
-        var (limit, i) = (long.MaxValue, waiting.Count);
-        for (var node = waiting.Last; node is not null; node = node.Previous)
-        {
-            limits[--i] = limit;
-            limit = _bucket.LimitBefore(node.Value.At - (node.Previous?.Value.At ?? _bucket.At), node.Value.Tokens, limit);
-        }
-
-        var bucket = _bucket;
-        for (var node = waiting.First; node is not null; node = node.Next)
-        {
-            var at = bucket.ReadyAt(tokens);
-            if (at < node.Value.At)
-            {
-                var inGap = bucket;
-                Serve(ref inGap, at, tokens);
-                if (inGap.OwesAtMost(_bucket.LimitBefore(node.Value.At - at, node.Value.Tokens, limits[i])))
-                    return (at, node);
-            }
-
-            Serve(ref bucket, node.Value.At, node.Value.Tokens);
-            i++;
-        }
-
-        return default;
-    }
-
-    // Those whose instant has come have been served, and what was lent until then is back; the clock may have stood still, and then nothing has
-    // happened.
+    // Up to now: those whose instant has come have been served, and what was lent until then is back. The clock may have stood still, and then
+    // nothing has happened.
     private void Advance(Instant now)
     {
         while (true)
         {
-            var servedAt = _waiting?.First is { } first ? first.Value.At : Instant.Never;
-            var endAt = _parts?.NextEndAt ?? Instant.Never;
-            if (servedAt > now && endAt > now)
+            var servedAt = _waiting?.NextAt ?? Instant.Never;
+            var backAt = _parts?.NextEndAt ?? Instant.Never;
+            if (IsWithheld && _withheldUntil < backAt)
+                backAt = _withheldUntil;
+            if (servedAt > now && backAt > now)
                 break;
-            if (servedAt <= endAt)
+            if (servedAt <= backAt)
             {
-                Serve(ref _bucket, servedAt, _waiting!.First!.Value.Tokens);
-                _byRequest!.Remove(_waiting.First.Value.Request);
-                _waiting.RemoveFirst();
+                _waiting!.ServeNext(ref _rest);
+                continue;
             }
-            else
-            {
-                _bucket.Advance(endAt);
-                _parts!.EndNext();
-                LendOut();
-                _isQueueChanged = true;
-            }
+
+            _rest.Advance(backAt);
+            if (_parts?.NextEndAt == backAt)
+                _parts.EndNext();
+            LendOut();
+            _waiting?.NoteMore();
         }
 
-        _bucket.Advance(now);
+        _rest.Advance(now);
     }
 
-    // Empty of those who wait, it is the bucket itself; and what is taken from the bucket changes what is left after them.
-    private ref TokenBucket AfterTheQueue()
-    {
-        if (!_isQueueChanged && WaitingCount > 0)
-            return ref _afterTheQueue;
-        _isQueueChanged = false;
-        _afterTheQueue = _bucket;
-        foreach (var reservation in _waiting ?? [])
-            Serve(ref _afterTheQueue, reservation.At, reservation.Tokens);
-        return ref _afterTheQueue;
-    }
+    private static TimeSpan Sooner(TimeSpan left, TimeSpan right) => left < right ? left : right;
 
-    private static void Serve(ref TokenBucket bucket, Instant at, int tokens)
-    {
-        bucket.Advance(at);
-        bucket.Spend(tokens);
-    }
-
-    private readonly record struct Reservation(RequestKey Request, int Tokens, Instant At);
+    private static TimeSpan Later(TimeSpan left, TimeSpan right) => left > right ? left : right;
 }

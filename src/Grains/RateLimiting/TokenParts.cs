@@ -23,7 +23,7 @@ internal sealed class TokenParts
     public long LentRoom { get; private set; }
 
     /// <summary>Units per tick that are lent, or may be.</summary>
-    public long LentRate { get; private set; }
+    public Int128 LentRate { get; private set; }
 
     /// <summary>When the next part ends.</summary>
     public Instant NextEndAt => _lent.First is { } first ? first.Value.EndsAt : Instant.Never;
@@ -65,16 +65,9 @@ internal sealed class TokenParts
     public bool TryTake(in PartRequest request, Instant now, out Part part, out long givenBack)
     {
         givenBack = 0;
-        if (!_byHolder.TryGetValue(request.Holder, out part!))
-        {
-            part = new Part(request.Holder);
-            _byHolder.Add(request.Holder, part);
-            _ended.AddLast(part.Place);
-        }
-        else if (request.Sequence <= part.Answer.Sequence)
-        {
+        part = Of(request.Holder);
+        if (request.Sequence <= part.Answer.Sequence)
             return false;
-        }
 
         // What the node holds stems from the newest answer, or from the one it was last known to hold; else its part has ended since, or was never
         // this authority's. The answer in between can no longer be taken, now that there is a newer request: only its tokens are lost.
@@ -87,7 +80,7 @@ internal sealed class TokenParts
         else
         {
             if (request.Taken == part.Answer.Sequence)
-                (part.HeldSequence, part.HeldRate) = (request.Taken, part.Answer.Rate);
+                (part.HeldSequence, part.HeldRate) = (request.Taken, part.AnsweredRate);
             var room = Math.Min(request.Room, part.Room);
             givenBack = Math.Clamp(request.GivenBack - part.GivenBack, 0, part.Room - room);
             Reserve(part, room, part.HeldRate, part.HeldRate);
@@ -99,15 +92,57 @@ internal sealed class TokenParts
         return true;
     }
 
+    /// <summary>Notes what a node wants that asks for tokens one by one.</summary>
+    /// <returns>What is known of it.</returns>
+    public Part Hear(PartHolder holder, double demand, Instant now)
+    {
+        var part = Of(holder);
+        (part.Demand, part.HeardAt) = (demand, now);
+        if (part.IsEnded)
+        {
+            _ended.Remove(part.Place);
+            _ended.AddLast(part.Place);
+        }
+
+        return part;
+    }
+
+    /// <summary>The unit of rates has changed: what is lent is told in the new one, rounded up.</summary>
+    /// <param name="costBefore">Of a token.</param>
+    /// <param name="cost">Likewise, now.</param>
+    /// <param name="fullRate">Of the policy, now: more than that is as good as that.</param>
+    public void ChangeUnit(long costBefore, long cost, long fullRate)
+    {
+        foreach (var part in _lent)
+        {
+            part.AnsweredRate = Convert(part.AnsweredRate);
+            Reserve(part, part.Room, Convert(part.HeldRate), Convert(part.Rate));
+        }
+
+        long Convert(long rate) => (long)Int128.Min((((Int128)rate * cost) + costBefore - 1) / costBefore, fullRate);
+    }
+
     /// <summary>Lends until a term from now what the answer says, beside what the node may still hold until it has that answer.</summary>
     public void Lend(Part part, in PartGrant answer, Instant now)
     {
-        part.Answer = answer;
+        (part.Answer, part.AnsweredRate) = (answer, answer.Rate);
         part.EndsAt = LeaseTerm.LentUntil(now, Term);
         Reserve(part, Math.Max(part.Room, answer.Room), part.HeldRate, Math.Max(part.HeldRate, answer.Rate));
         part.Place.List!.Remove(part.Place);
         part.IsEnded = part.Room == 0 && part.Rate == 0;
         (part.IsEnded ? _ended : _lent).AddLast(part.Place);
+    }
+
+    private Part Of(PartHolder holder)
+    {
+        if (!_byHolder.TryGetValue(holder, out var part))
+        {
+            part = new Part(holder);
+            _byHolder.Add(holder, part);
+            _ended.AddLast(part.Place);
+        }
+
+        return part;
     }
 
     private void Reserve(Part part, int room, long heldRate, long rate)
@@ -134,6 +169,9 @@ internal sealed class TokenParts
         /// <summary>What it was told last.</summary>
         public PartGrant Answer { get; set; }
 
+        /// <summary>The rate that it was told last, in today's units.</summary>
+        public long AnsweredRate { get; set; }
+
         /// <summary>When that ends for the lender.</summary>
         public Instant EndsAt { get; set; }
 
@@ -153,7 +191,7 @@ internal sealed class TokenParts
         public long GivenBack { get; set; }
 
         /// <summary>Whether nothing is lent to it.</summary>
-        public bool IsEnded { get; set; }
+        public bool IsEnded { get; set; } = true;
 
         /// <summary>Tokens per second that its callers want.</summary>
         public double Demand { get; set; }

@@ -84,6 +84,7 @@ public sealed class WireClusterTests(ToolkitCluster cluster)
         type == typeof(bool) ? true
         : type == typeof(int) ? 42
         : type == typeof(long) ? 1L << 40
+        : type == typeof(double) ? 1.5
         : type == typeof(Guid) ? new Guid(1, 2, 3, new byte[8])
         : type == typeof(string) ? "some text"
         : type == typeof(TimeSpan) ? TimeSpan.FromTicks(12_345_678)

@@ -43,7 +43,8 @@ public sealed class TokenLedgerProperties
                     now += Pause(policy, step.Pause);
                     var tokens = Math.Min(step.Tokens, policy.Burst);
                     var mayWait = step.Step == Step.Wait;
-                    var grant = ledger.Acquire(new TokenRequest(node.Next(), tokens, mayWait), now);
+                    var id = node.Next();
+                    var grant = ledger.Acquire(new TokenRequest(id, tokens, mayWait), now);
 
                     // The oracle: not before anybody who came earlier, and not before the level covers it.
                     var earliest = admissions.Count == 0 ? now : Instant.Later(now, admissions[^1].At);
@@ -57,11 +58,20 @@ public sealed class TokenLedgerProperties
                         grant.Should().Be(new TokenGrant(false, default, ready - now, RefusalReason.RateLimited, policy.Burst));
                     else if (waiting >= policy.QueueLimit)
                         grant.Should().Be(new TokenGrant(false, default, ready - now, RefusalReason.QueueFull, policy.Burst));
-                    else
+                    else if (ready - now <= Reservations.Reach)
                         grant.Should().Be(new TokenGrant(true, ready - now, default, default, policy.Burst));
+                    else
+                        Leaves(grant, ready - now);
                     if (grant.IsGranted)
                         admissions.Add((ready, tokens));
                     ledger.Describe(now).Waiting.Should().Be(admissions.Count(admission => admission.At > now));
+
+                    // Nobody is promised anything so far ahead: he has a place in line, which he gives up here.
+                    void Leaves(TokenGrant grant, TimeSpan wait)
+                    {
+                        (grant.IsGranted, grant.AskAgainAfter > TimeSpan.Zero, grant.RetryAfter).Should().Be((false, true, wait));
+                        ledger.Cancel(new TokenCancellation(id), now);
+                    }
                 }
             },
             iter: 3_000);
@@ -100,7 +110,19 @@ public sealed class TokenLedgerProperties
                     var request = new TokenRequest(node.Next(), Math.Min(step.Tokens, policy.Burst), step.Step != Step.Try);
                     asked.Add(request);
                     var grant = ledger.Acquire(request, now);
-                    if (grant.IsGranted)
+                    for (var asks = 0; grant.AskAgainAfter > TimeSpan.Zero; asks++)
+                    {
+                        Pass(grant.AskAgainAfter);
+                        if (asks == 3)
+                            ledger.Cancel(new TokenCancellation(request.Id), now);
+                        grant = ledger.Acquire(request, now);
+                    }
+
+                    if (grant.IsVoid())
+                    {
+                        asked.Remove(request);
+                    }
+                    else if (grant.IsGranted)
                     {
                         var readyAt = now + grant.ReadyAfter;
                         if (grant.ReadyAfter > TimeSpan.Zero && !hasGaps)

@@ -54,106 +54,151 @@ public sealed class TokenLedgerTests
     [Fact]
     public void Ledger_TryWhileOthersWait_DoesNotOvertake()
     {
-        var ledger = NewLedger(perSecond: 1, burst: 10);
+        var ledger = NewLedger(perSecond: 10, burst: 10);
         Try(ledger, 9, At(0));
-        Wait(ledger, 5, At(0)).ReadyAfter.Should().Be(Seconds(4));
+        Wait(ledger, 5, At(0)).ReadyAfter.Should().Be(Seconds(0.4));
 
         var refusal = Try(ledger, 1, At(0)); // a token is there, but it is part of the five
         refusal.IsGranted.Should().BeFalse();
-        refusal.RetryAfter.Should().Be(Seconds(5));
+        refusal.RetryAfter.Should().Be(Seconds(0.5));
     }
 
     [Fact]
     public void Ledger_FullQueue_RefusesWithRetryAfter()
     {
-        var ledger = NewLedger(perSecond: 1, burst: 1, queueLimit: 1);
+        var ledger = NewLedger(perSecond: 2, burst: 1, queueLimit: 1);
         Try(ledger, 1, At(0));
         Wait(ledger, 1, At(0)).IsGranted.Should().BeTrue();
 
         var refusal = Wait(ledger, 1, At(0));
         refusal.Reason.Should().Be(RefusalReason.QueueFull);
-        refusal.RetryAfter.Should().Be(Seconds(2));
-        Wait(ledger, 1, At(1)).IsGranted.Should().BeTrue("the first waiter has been served");
+        refusal.RetryAfter.Should().Be(Seconds(1));
+        Wait(ledger, 1, At(0.5)).IsGranted.Should().BeTrue("the first waiter has been served");
     }
 
     [Fact]
     public void Ledger_CancelledLastWaiter_GivesAllBack()
     {
-        var ledger = NewLedger(perSecond: 1, burst: 4);
+        var ledger = NewLedger(perSecond: 10, burst: 4);
         Try(ledger, 4, At(0));
         var cancelled = _node.Next();
-        ledger.Acquire(new TokenRequest(cancelled, 3, true), At(0)).ReadyAfter.Should().Be(Seconds(3));
+        ledger.Acquire(new TokenRequest(cancelled, 3, true), At(0)).ReadyAfter.Should().Be(Seconds(0.3));
 
-        ledger.Cancel(new TokenCancellation(cancelled), At(1));
+        ledger.Cancel(new TokenCancellation(cancelled), At(0.1));
 
-        Try(ledger, 1, At(1)).IsGranted.Should().BeTrue();
-        Wait(ledger, 1, At(1)).ReadyAfter.Should().Be(Seconds(1));
+        Try(ledger, 1, At(0.1)).IsGranted.Should().BeTrue();
+        Wait(ledger, 1, At(0.1)).ReadyAfter.Should().Be(Seconds(0.1));
     }
 
     [Fact]
     public void Ledger_CancelledMiddleWaiter_LeavesItsInstantToANewcomer()
     {
-        // Burst 1: B and C were told 2 s and 3 s, and cannot be told better. D may have A's second, for it delays nobody.
-        var ledger = NewLedger(perSecond: 1, burst: 1);
+        // Burst 1: B and C were told 0.2 s and 0.3 s, and cannot be told better. D may have A's tenth, for it delays nobody.
+        var ledger = NewLedger(perSecond: 10, burst: 1);
         Try(ledger, 1, At(0));
         var a = _node.Next();
-        ledger.Acquire(new TokenRequest(a, 1, true), At(0)).ReadyAfter.Should().Be(Seconds(1));
-        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(2));
-        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(3));
+        ledger.Acquire(new TokenRequest(a, 1, true), At(0)).ReadyAfter.Should().Be(Seconds(0.1));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.2));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.3));
 
         ledger.Cancel(new TokenCancellation(a), At(0));
 
-        Try(ledger, 1, At(0)).RetryAfter.Should().Be(Seconds(1));
-        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(1));
-        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(4));
+        Try(ledger, 1, At(0)).RetryAfter.Should().Be(Seconds(0.4));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.1));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.4));
     }
 
     [Fact]
     public void Ledger_GapTooSmallForANewcomer_StaysForASmallerOne()
     {
-        var ledger = NewLedger(perSecond: 1, burst: 4);
+        var ledger = NewLedger(perSecond: 10, burst: 4);
         Try(ledger, 4, At(0));
         var two = _node.Next();
-        ledger.Acquire(new TokenRequest(two, 2, true), At(0)).ReadyAfter.Should().Be(Seconds(2));
-        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(3));
+        ledger.Acquire(new TokenRequest(two, 2, true), At(0)).ReadyAfter.Should().Be(Seconds(0.2));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.3));
 
         ledger.Cancel(new TokenCancellation(two), At(0));
 
-        Wait(ledger, 3, At(0)).ReadyAfter.Should().Be(Seconds(4), "two of them are left from the gap, kept until 3 s");
-        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(5), "they are promised");
+        Wait(ledger, 3, At(0)).ReadyAfter.Should().Be(Seconds(0.6));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.2));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.2));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.7), "the gap is used up");
     }
 
     [Fact]
-    public void Ledger_AThousandGaveUpAndOneHasPatience_TheOthersNeedNotWaitForHim()
+    public void Ledger_WhatNobodyCameFor_IsThereForTheNext()
+    {
+        // Rate 10, burst 5. Four go of five who wait; by the fifth's instant the other tokens are in the bucket.
+        var ledger = NewLedger(perSecond: 10, burst: 5);
+        Try(ledger, 5, At(0));
+        var gone = Enumerable.Range(0, 4).Select(_ => _node.Next()).ToArray();
+        foreach (var id in gone)
+            ledger.Acquire(new TokenRequest(id, 1, true), At(0));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.5));
+        foreach (var id in gone)
+            ledger.Cancel(new TokenCancellation(id), At(0));
+
+        Wait(ledger, 4, At(0.45)).ReadyAfter.Should().Be(Seconds(0.05), "right after the fifth");
+    }
+
+    [Fact]
+    public void Ledger_WaitBeyondATerm_IsAPlaceInLineThatIsKeptByAsking()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 1);
+        Try(ledger, 1, At(0));
+        var (first, second) = (new TokenRequest(_node.Next(), 1, true), new TokenRequest(_node.Next(), 1, true));
+        var told = ledger.Acquire(first, At(0));
+        told.IsGranted.Should().BeFalse();
+        told.AskAgainAfter.Should().Be(Seconds(0.625), "half a term before his token is there");
+        ledger.Acquire(second, At(0)).AskAgainAfter.Should().Be(Seconds(0.75), "once in a term");
+        ledger.Describe(At(0)).Waiting.Should().Be(2);
+
+        ledger.Acquire(first, At(0.625)).ReadyAfter.Should().Be(Seconds(0.375));
+        ledger.Acquire(second, At(0.75)).AskAgainAfter.Should().Be(Seconds(0.75));
+        ledger.Acquire(second, At(1.5)).ReadyAfter.Should().Be(Seconds(0.5));
+    }
+
+    [Fact]
+    public void Ledger_OneInLineWhoDoesNotAskAgain_LosesHisPlace()
+    {
+        var ledger = NewLedger(perSecond: 1, burst: 1);
+        Try(ledger, 1, At(0));
+        Wait(ledger, 1, At(0));
+        var patient = new TokenRequest(_node.Next(), 1, true);
+        ledger.Acquire(patient, At(0));
+        ledger.Acquire(patient, At(0.75)).IsGranted.Should().BeFalse("the first is still to be served, at 1 s");
+        ledger.Acquire(patient, At(1.5)).ReadyAfter.Should().Be(TimeSpan.Zero, "the first did not ask again");
+    }
+
+    [Fact]
+    public void Ledger_AThousandGaveUpAndOneHasPatience_HeIsServedWhenHeAsksAgain()
     {
         var ledger = NewLedger(perSecond: 1, burst: 1);
         Try(ledger, 1, At(0));
         var impatient = Enumerable.Range(0, 999).Select(_ => _node.Next()).ToArray();
         foreach (var id in impatient)
             ledger.Acquire(new TokenRequest(id, 1, true), At(0));
-        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(1000));
+        var patient = new TokenRequest(_node.Next(), 1, true);
+        ledger.Acquire(patient, At(0)).RetryAfter.Should().Be(Seconds(1000));
         foreach (var id in impatient)
-            ledger.Cancel(new TokenCancellation(id), At(5));
+            ledger.Cancel(new TokenCancellation(id), At(0.5));
 
-        Try(ledger, 1, At(6)).IsGranted.Should().BeTrue();
-        Wait(ledger, 1, At(6)).ReadyAfter.Should().Be(Seconds(1));
-        Wait(ledger, 1, At(998)).ReadyAfter.Should().Be(TimeSpan.Zero);
-        Wait(ledger, 1, At(998)).ReadyAfter.Should().Be(Seconds(1));
-        Wait(ledger, 1, At(998)).ReadyAfter.Should().Be(Seconds(3), "the second in between is the patient one's");
+        ledger.Acquire(patient, At(0.75)).ReadyAfter.Should().Be(Seconds(0.25));
+        Wait(ledger, 1, At(0.75)).RetryAfter.Should().Be(Seconds(1.25));
     }
 
     [Fact]
     public void Ledger_CancelledAfterItsInstant_GivesNothingBack()
     {
-        var ledger = NewLedger(perSecond: 1, burst: 1);
+        var ledger = NewLedger(perSecond: 2, burst: 1);
         Try(ledger, 1, At(0));
         var late = _node.Next();
-        ledger.Acquire(new TokenRequest(late, 1, true), At(0));
-        Try(ledger, 1, At(2)).IsGranted.Should().BeTrue();
+        ledger.Acquire(new TokenRequest(late, 1, true), At(0)).IsGranted.Should().BeTrue();
+        Try(ledger, 1, At(1)).IsGranted.Should().BeTrue();
 
-        ledger.Cancel(new TokenCancellation(late), At(2));
+        ledger.Cancel(new TokenCancellation(late), At(1));
 
-        Try(ledger, 1, At(2)).IsGranted.Should().BeFalse();
+        Try(ledger, 1, At(1)).IsGranted.Should().BeFalse();
     }
 
     [Fact]
@@ -171,16 +216,16 @@ public sealed class TokenLedgerTests
     [Fact]
     public void Ledger_RepeatedRequest_SpendsOnceAndTellsWhatIsLeftOfTheWait()
     {
-        var ledger = NewLedger(perSecond: 1, burst: 2);
+        var ledger = NewLedger(perSecond: 2, burst: 2);
         var spent = new TokenRequest(_node.Next(), 2, false);
         ledger.Acquire(spent, At(0)).IsGranted.Should().BeTrue();
         ledger.Acquire(spent, At(0)).IsGranted.Should().BeTrue();
         var waiting = new TokenRequest(_node.Next(), 1, true);
-        ledger.Acquire(waiting, At(0)).ReadyAfter.Should().Be(Seconds(1));
-        ledger.Acquire(waiting, At(0.25)).ReadyAfter.Should().Be(Seconds(0.75));
+        ledger.Acquire(waiting, At(0)).ReadyAfter.Should().Be(Seconds(0.5));
+        ledger.Acquire(waiting, At(0.25)).ReadyAfter.Should().Be(Seconds(0.25));
         ledger.Acquire(waiting, At(5)).ReadyAfter.Should().Be(TimeSpan.Zero);
 
-        Wait(ledger, 1, At(0.25)).ReadyAfter.Should().Be(Seconds(1.75), "the repetitions took nothing");
+        Wait(ledger, 1, At(0.25)).ReadyAfter.Should().Be(Seconds(0.75), "the repetitions took nothing");
     }
 
     [Theory]
@@ -211,15 +256,16 @@ public sealed class TokenLedgerTests
     [Fact]
     public void Ledger_Reset_FillsTheBucketAndKeepsInstants()
     {
-        var ledger = NewLedger(perSecond: 1, burst: 3);
+        var ledger = NewLedger(perSecond: 10, burst: 3);
         Try(ledger, 3, At(0));
-        Wait(ledger, 2, At(0)).ReadyAfter.Should().Be(Seconds(2));
+        Wait(ledger, 2, At(0)).ReadyAfter.Should().Be(Seconds(0.2));
         var reset = _node.Next();
-        ledger.Reset(reset, At(1)).IsDone.Should().BeTrue();
-        ledger.Reset(reset, At(1)).IsDone.Should().BeTrue();
+        ledger.Reset(reset, At(0.1)).IsDone.Should().BeTrue();
+        ledger.Reset(reset, At(0.1)).IsDone.Should().BeTrue();
 
-        Try(ledger, 2, At(1)).IsGranted.Should().BeTrue("with what accrues until 2 s, the waiter's two will be there");
-        Try(ledger, 1, At(1)).RetryAfter.Should().Be(Seconds(2));
+        Try(ledger, 1, At(0.1)).RetryAfter.Should().Be(Seconds(0.1), "he overtakes nobody");
+        Try(ledger, 1, At(0.2)).IsGranted.Should().BeTrue();
+        Try(ledger, 1, At(0.2)).IsGranted.Should().BeFalse();
     }
 
     [Theory]
@@ -236,11 +282,11 @@ public sealed class TokenLedgerTests
     [Fact]
     public void Ledger_PolicyChange_KeepsThePromisedInstants()
     {
-        var ledger = NewLedger(perSecond: 1, burst: 1);
+        var ledger = NewLedger(perSecond: 10, burst: 1);
         Try(ledger, 1, At(0));
-        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(1));
-        ledger.ChangeTo(new RateLimiterPolicy { TokensPerPeriod = 1, Period = Seconds(10), Burst = 1 }, At(0));
-        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(11), "the first keeps its second, the next pays the new price");
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.1));
+        ledger.ChangeTo(new RateLimiterPolicy { TokensPerPeriod = 2, Period = Seconds(1), Burst = 1 }, At(0));
+        Wait(ledger, 1, At(0)).ReadyAfter.Should().Be(Seconds(0.6), "the first keeps its tenth, the next pays the new price");
     }
 
     [Fact]
@@ -260,14 +306,14 @@ public sealed class TokenLedgerTests
             for (var i = 0; i < policy.QueueLimit; i++)
             {
                 var answer = Wait(ledger, policy.Burst, At(0));
-                if (!answer.IsGranted)
+                if (answer.AskAgainAfter == TimeSpan.Zero)
                 {
                     answer.RetryAfter.Should().BeGreaterThan(TokenLedger.Horizon);
                     break;
                 }
 
-                answer.ReadyAfter.Should().BeGreaterThan(last);
-                (last, waiting) = (answer.ReadyAfter, waiting + 1);
+                answer.RetryAfter.Should().BeGreaterThan(last);
+                (last, waiting) = (answer.RetryAfter, waiting + 1);
             }
 
             ledger.ChangeTo(new RateLimiterPolicy { TokensPerPeriod = 1, Period = TimeSpan.FromDays(1), Burst = 30 }, At(1));

@@ -1,0 +1,256 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// Callers who wait for tokens of the rest, in order. The first of them have been promised an instant each ("yours in 37 ms"), at most
+/// <see cref="Reach"/> ahead; the others have a place in line, and keep it by asking again when they were told to. Not thread-safe.
+/// </summary>
+/// <remarks>
+/// A promise outlives the authority that made it, and a successor keeps still for one term only: so none reaches further. A promised caller is never
+/// told of another instant; where one has gone, his instant is left to the next who comes and for whom it is enough. Nothing here is searched: what
+/// was left, and nobody came for, is counted in again when the changes are half as many as those who wait.
+/// </remarks>
+internal sealed class Reservations
+{
+    /// <summary>Nobody is promised a token later than this.</summary>
+    public static readonly TimeSpan Reach = TokenParts.Term;
+
+    private static readonly TimeSpan SoonestAsk = TimeSpan.FromMilliseconds(20);
+
+    private readonly LinkedList<Reservation> _promised = [];
+    private readonly LinkedList<Reservation> _line = [];
+    private readonly Dictionary<RequestKey, LinkedListNode<Reservation>> _byRequest = [];
+    private readonly PriorityQueue<LinkedListNode<Reservation>, Instant> _freed = new();
+    private TokenBucket _plan; // the rest as it will stand when the last of those promised has been served
+    private int _promisedCount; // without the freed
+    private int _uncounted; // changes that the plan does not know of, for the better
+    private long _everInLine; // tokens
+    private Instant _sweptAt;
+
+    /// <summary>Who waits: promised, or in line.</summary>
+    public int Count => _promisedCount + _line.Count;
+
+    /// <summary>When the first of the promised ones is served.</summary>
+    public Instant NextAt => _promised.First is { } first ? first.Value.At : Instant.Never;
+
+    /// <summary>What the first in line wants; 0: nobody is in line.</summary>
+    public int NextInLine => _line.First is { } first ? first.Value.Tokens : 0;
+
+    /// <summary>Whether this request waits here already.</summary>
+    public bool Knows(RequestKey request) => _byRequest.ContainsKey(request);
+
+    /// <summary>Serves the next, whose instant has come: spends his tokens.</summary>
+    public void ServeNext(ref TokenBucket rest)
+    {
+        var first = _promised.First!;
+        rest.Advance(first.Value.At);
+        _promised.RemoveFirst();
+        if (first.Value.IsFreed)
+        {
+            first.Value.IsOver = true;
+            _uncounted++;
+            return;
+        }
+
+        rest.Spend(first.Value.Tokens);
+        _byRequest.Remove(first.Value.Request);
+        NoteOneLess();
+    }
+
+    /// <summary>The rest has got more than was planned with: tokens came back, or what was lent has ended.</summary>
+    public void NoteMore() => _uncounted++;
+
+    /// <summary>The rest has changed, for better or worse. Promised instants stay.</summary>
+    public void NoteChange() => _uncounted = int.MaxValue / 2;
+
+    /// <summary>One who may wait asks, for the first time or again.</summary>
+    /// <param name="request">Under which he is known.</param>
+    /// <param name="tokens">At least 1; as the first time.</param>
+    /// <param name="rest">As it is now; those whose instant has come have been served.</param>
+    /// <param name="now">The grain's instant.</param>
+    /// <param name="at">When the tokens are his, or when he is to ask again.</param>
+    /// <returns>Whether they are promised.</returns>
+    public bool Ask(RequestKey request, int tokens, in TokenBucket rest, Instant now, out Instant at)
+    {
+        ForgetSilent(now);
+        if (_byRequest.TryGetValue(request, out var place))
+        {
+            if (place.Value.IsPromised)
+            {
+                at = place.Value.At;
+                return true;
+            }
+
+            if (place == _line.First && TryPromise(place.Value, rest, now))
+            {
+                _line.Remove(place);
+                at = place.Value.At;
+                return true;
+            }
+        }
+        else
+        {
+            var newcomer = new Reservation(request, tokens);
+            if (_line.Count == 0 && TryPromise(newcomer, rest, now))
+            {
+                at = newcomer.At;
+                return true;
+            }
+
+            newcomer.Before = _everInLine;
+            _everInLine += tokens;
+            _byRequest[request] = place = _line.AddLast(newcomer);
+        }
+
+        var ahead = place.Value.Before - _line.First!.Value.Before;
+        at = AskAt(Plan(rest).ReadyAt(ahead + tokens), now);
+        place.Value.AskBy = at + Reach;
+        return false;
+    }
+
+    /// <summary>When a newcomer would be served who wants so many, behind all who wait.</summary>
+    public Instant LastInLineAt(int tokens, in TokenBucket rest) =>
+        Plan(rest).ReadyAt(tokens + (_line.First is { } first ? _everInLine - first.Value.Before : 0));
+
+    /// <summary>By when all have been served, or lost their places, and the rest is full again.</summary>
+    public Instant ForgottenAt(in TokenBucket rest) => Instant.Later(Plan(rest).FullAt, _line.Last is { } last ? last.Value.AskBy : default);
+
+    /// <summary>One has gone. Too late once his instant has come: then he has been served.</summary>
+    public void Cancel(RequestKey request)
+    {
+        if (!_byRequest.Remove(request, out var place))
+            return;
+        if (!place.Value.IsPromised)
+        {
+            _line.Remove(place);
+            return;
+        }
+
+        place.Value.IsFreed = true;
+        _freed.Enqueue(place, place.Value.At);
+        NoteOneLess();
+    }
+
+    // The earliest instant that is nobody's, if it is not too far ahead.
+    private bool TryPromise(Reservation asker, in TokenBucket rest, Instant now)
+    {
+        while (_freed.TryPeek(out var freed, out _))
+        {
+            if (!freed.Value.IsOver && freed.Value.Tokens >= asker.Tokens)
+            {
+                _freed.Dequeue();
+                TakeFreed(freed, asker);
+                return true;
+            }
+
+            if (!freed.Value.IsOver)
+                break;
+            _freed.Dequeue();
+        }
+
+        ref var plan = ref Plan(rest);
+        var at = plan.ReadyAt(asker.Tokens);
+        if (at > now + Reach || asker.Tokens > plan.Room)
+            return false;
+        plan.Advance(at);
+        plan.Spend(asker.Tokens);
+        asker.At = at;
+        Promised(asker, _promised.AddLast(asker));
+        return true;
+    }
+
+    private void TakeFreed(LinkedListNode<Reservation> freed, Reservation asker)
+    {
+        asker.At = freed.Value.At;
+        Promised(asker, _promised.AddBefore(freed, asker));
+        freed.Value.Tokens -= asker.Tokens;
+        if (freed.Value.Tokens > 0)
+            _freed.Enqueue(freed, freed.Value.At);
+        else
+            _promised.Remove(freed);
+    }
+
+    // What those who went have left is the rest's, where nobody is promised anything.
+    private void NoteOneLess()
+    {
+        if (--_promisedCount > 0)
+            return;
+        _promised.Clear();
+        _freed.Clear();
+    }
+
+    private void Promised(Reservation asker, LinkedListNode<Reservation> place)
+    {
+        asker.IsPromised = true;
+        _byRequest[asker.Request] = place;
+        _promisedCount++;
+    }
+
+    private ref TokenBucket Plan(in TokenBucket rest)
+    {
+        if (_promisedCount == 0 || 2 * (long)_uncounted >= _promised.Count)
+            Replan(rest);
+        return ref _plan;
+    }
+
+    // What is left of the instants of those who went is kept for those who come.
+    private void Replan(in TokenBucket rest)
+    {
+        (_plan, _uncounted) = (rest, 0);
+        foreach (var promised in _promised)
+        {
+            _plan.Advance(promised.At);
+            _plan.Spend(promised.Tokens);
+        }
+    }
+
+    // Early enough to be promised it in time, and once in a term at most.
+    private static Instant AskAt(Instant servedAt, Instant now)
+    {
+        var after = servedAt.After(now) - (Reach / 2);
+        return now + (after < SoonestAsk ? SoonestAsk : after > Reach ? Reach : after);
+    }
+
+    // Who did not ask again loses his place. Those at the head at once, the others now and then: they take up room only.
+    private void ForgetSilent(Instant now)
+    {
+        while (_line.First is { } first && first.Value.AskBy < now)
+            Forget(first);
+        if (now - _sweptAt < Reach)
+            return;
+        _sweptAt = now;
+        for (var place = _line.First; place is not null;)
+        {
+            var next = place.Next;
+            if (place.Value.AskBy < now)
+                Forget(place);
+            place = next;
+        }
+    }
+
+    private void Forget(LinkedListNode<Reservation> place)
+    {
+        _line.Remove(place);
+        _byRequest.Remove(place.Value.Request);
+    }
+
+    private sealed class Reservation(RequestKey request, int tokens)
+    {
+        public RequestKey Request { get; } = request;
+
+        public int Tokens { get; set; } = tokens;
+
+        public bool IsPromised { get; set; }
+
+        public Instant At { get; set; }
+
+        public Instant AskBy { get; set; }
+
+        // Tokens of all who ever came into the line before him.
+        public long Before { get; set; }
+
+        // He went, and nobody has taken his instant.
+        public bool IsFreed { get; set; }
+
+        public bool IsOver { get; set; }
+    }
+}
