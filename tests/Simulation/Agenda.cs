@@ -12,7 +12,7 @@ internal sealed class Agenda
     /// <summary>When the next thing is to happen.</summary>
     public Instant NextAt => _heap[0].At;
 
-    public void Plan(Instant at, What what, int node, object? message = null)
+    public void Plan(Instant at, What what, SimulatedNode? node, object? message = null)
     {
         if (_count == _heap.Length)
             Array.Resize(ref _heap, 2 * _count);
@@ -66,18 +66,39 @@ internal enum What
     /// <summary>A caller comes to a node.</summary>
     Arrival,
 
+    /// <summary>One who was refused comes back when he was told to.</summary>
+    Return,
+
+    /// <summary>A caller's patience is at its end.</summary>
+    Leave,
+
     /// <summary>A node's timer.</summary>
     Timer,
 
-    /// <summary>A request reaches the authority.</summary>
+    /// <summary>A promise's instant, or the time to ask again for one in line.</summary>
+    Time,
+
+    /// <summary>A node has waited for an answer for its part.</summary>
+    PartPatience,
+
+    /// <summary>A node has waited for an answer for a caller.</summary>
+    Patience,
+
+    /// <summary>A message reaches the authority.</summary>
     Request,
 
     /// <summary>An answer reaches a node.</summary>
     Answer,
+
+    /// <summary>A thread that slept goes on.</summary>
+    WakeUp,
+
+    /// <summary>A fault of the world.</summary>
+    Fault,
 }
 
 /// <summary>One thing that is to happen.</summary>
-internal readonly record struct Entry(Instant At, long Number, What What, int Node, object? Message)
+internal readonly record struct Entry(Instant At, long Number, What What, SimulatedNode? Node, object? Message)
 {
     public bool IsBefore(in Entry other) => At < other.At || (At == other.At && Number < other.Number);
 }

@@ -1,57 +1,142 @@
 namespace ReliabilityToolkit.Orleans.Simulation;
 
 /// <summary>A checker found something.</summary>
-internal sealed class BrokenPromiseException(string message) : Exception(message);
+internal sealed class BrokenPromiseException(string promise, string finding) : Exception($"{promise}: {finding}")
+{
+    public string Promise { get; } = promise;
+
+    public string Finding { get; } = finding;
+}
 
 /// <summary>
-/// L1, twice: each admission against one ideal bucket, and the sum from which it follows: what stands in the rest and in all parts, or is on its way
-/// between them, is never more than what stands in a bucket that was fed with all admissions.
+/// The books of one authority. Each admission is held against one ideal bucket, and so is the sum from which that follows: what stands in the rest
+/// and in all parts, or is on its way between them, is never more than what stands in a bucket that was fed with all admissions.
 /// </summary>
-internal sealed class Books(World world)
+internal sealed class Books(World world, SimulatedAuthority authority, RateLimiterPolicy policy)
 {
-    private readonly IdealBucket _ideal = new(world.Scenario.Policy);
-    private readonly List<(Instant At, int Tokens)> _admissions = [];
-    private readonly PartGrant[] _underWay = new PartGrant[world.Scenario.Nodes];
+    private readonly Ceiling _ceiling = new("L1", policy);
+    private readonly Dictionary<SimulatedNode, PartGrant> _underWay = [];
+    private readonly Dictionary<RequestKey, Int128> _spentFor = [];
+    private readonly Dictionary<RequestKey, (SimulatedNode Node, Instant At, int Tokens)> _promised = [];
+    private readonly PriorityQueue<RequestKey, Instant> _promises = new();
+    private readonly HashSet<RequestKey> _answered = [];
+    private RateLimiterPolicy _policy = policy;
+    private RateLimiterPolicy? _policyToCome;
+    private Instant _policyComesAt;
 
-    public void Admitted(int tokens)
+    /// <summary>Tokens have been taken from a part that it lent, or given by itself, at this (true) time.</summary>
+    public void Admitted(int tokens, Instant at) => _ceiling.Take(tokens, at);
+
+    public void Answered(SimulatedNode node, in PartRequest request, in PartGrant grant)
     {
-        _ideal.Take(tokens, world.Now);
-        if (world.Scenario.ChecksBooks)
-            _admissions.Add((world.Now, tokens));
-        if (_ideal.LevelAt(world.Now) < 0)
-            throw new BrokenPromiseException($"L1: one too many at {TimeSpan.FromTicks(world.Now.Ticks)}");
+        if (grant.Sequence != 0 && grant.Term > TimeSpan.Zero && (!_underWay.TryGetValue(node, out var last) || last.Sequence != grant.Sequence))
+        {
+            if (grant.Served > 0)
+                world.AdmittedThere(node, authority, grant.Served, world.Now);
+            if (request.AtTheDoor > grant.Served && authority.Ledger.Rest.Tokens > 0 && authority.Ledger.Describe(world.Now).Waiting == 0)
+                throw new BrokenPromiseException("Needed", $"the rest has what those at the door of node {node.Number} want");
+            _underWay[node] = grant;
+        }
     }
 
-    public void Answered(int node, in PartGrant grant) => _underWay[node] = grant;
+    public void Answered(SimulatedNode node, in TokenRequest request, in TokenGrant grant, Int128 spent)
+    {
+        if (!world.Scenario.ChecksBooks)
+        {
+            if (spent > 0)
+                world.AdmittedThere(node, authority, request.Tokens, world.Now);
+            return;
+        }
+
+        var key = request.Id.Key;
+        if (spent > 0 && grant.IsGranted)
+        {
+            if (!_spentFor.TryAdd(key, spent))
+                throw new BrokenPromiseException("Once", $"{key} was done twice");
+            world.AdmittedThere(node, authority, request.Tokens, world.Now);
+        }
+        else if (grant.IsGranted && grant.ReadyAfter > TimeSpan.Zero && _promised.TryAdd(key, (node, world.Now + grant.ReadyAfter, request.Tokens)))
+        {
+            if (!_spentFor.TryAdd(key, 0))
+                throw new BrokenPromiseException("Once", $"{key} was done twice");
+            _promises.Enqueue(key, world.Now + grant.ReadyAfter);
+        }
+
+        if (grant is { IsGranted: false, Reason: RefusalReason.RateLimited } && authority.Ledger.Rest.Tokens >= request.Tokens
+            && authority.Ledger.Describe(world.Now).Waiting == 0 && _answered.Add(key))
+            throw new BrokenPromiseException("Needed", $"the rest has what node {node.Number} was refused");
+        _answered.Add(key);
+    }
+
+    public void Cancelled(RequestKey key)
+    {
+        if (_promised.TryGetValue(key, out var promise) && promise.At > world.Now)
+            _promised.Remove(key);
+    }
+
+    /// <summary>Until a term later the larger of the two holds.</summary>
+    public void Changed(RateLimiterPolicy policy)
+    {
+        var most = World.Policy(
+            Math.Max(_policy.TokensPerPeriod, policy.TokensPerPeriod), Math.Max(_policy.Burst, policy.Burst), policy.QueueLimit);
+        _ceiling.ChangeTo(most, world.Now);
+        (_policyToCome, _policyComesAt, _policy) = (policy, world.Now + LeaseTerm.OfPart, most);
+    }
+
+    /// <summary>Time has passed.</summary>
+    public void Advance()
+    {
+        while (true)
+        {
+            var policyAt = _policyToCome is null ? Instant.Never : _policyComesAt;
+            var promiseAt = _promises.TryPeek(out var key, out var at) ? at : Instant.Never;
+            if (policyAt > world.Now && promiseAt > world.Now)
+                return;
+            if (policyAt < promiseAt)
+                SettlePolicy();
+            else if (_promises.Dequeue() == key && _promised.Remove(key, out var promise))
+                world.AdmittedThere(promise.Node, authority, promise.Tokens, promise.At); // a promise is an admission at its instant
+        }
+    }
 
     /// <summary>The sum, after an event.</summary>
     public void Check()
     {
-        world.Ledger.Describe(world.Now); // looks, and changes nothing
-        var rest = world.Ledger.Rest;
-        Int128 sum = rest.Units;
-        for (var i = 0; i < world.Nodes.Count; i++)
+        authority.Ledger.Describe(world.Now); // looks, and changes nothing
+        var rest = authority.Ledger.Rest;
+        Int128 all = rest.Units;
+        foreach (var node in world.Nodes)
         {
-            var node = world.Nodes[i];
-            sum += node.Stock.UnitsAt(node.Clock);
-            var (givenBack, taken, sequence) = node.Stock.Books;
-            if (_underWay[i].Sequence == sequence && taken != sequence)
-                sum += (Int128)_underWay[i].Tokens * rest.Cost;
-            if (world.Ledger.Parts.Known.FirstOrDefault(part => part.Holder == node.Stock.Holder) is { IsEnded: false } part
-                && taken != 0 && (taken == part.HeldSequence || taken == part.Answer.Sequence))
-                sum += (Int128)Math.Clamp(givenBack - part.GivenBack, 0, part.Room - node.Stock.Room) * rest.Cost;
+            var part = node.Stock.Part;
+            var isHeld = part.Sequence != 0 && part.Epoch == authority.Epoch;
+            if (isHeld)
+                all += part.UnitsAt(node.Clock) * rest.Cost / part.Cost;
+            if (authority.Ledger.Parts.Find(node.Stock.Holder) is not { IsEnded: false } known)
+                continue;
+            var (givenBack, awaited) = node.Stock.Books;
+            if (_underWay.TryGetValue(node, out var grant) && grant.Sequence == awaited && known.Answer.Sequence == awaited)
+                all += (Int128)grant.Tokens * rest.Cost;
+            if (isHeld && (part.Sequence == known.HeldSequence || part.Sequence == known.Answer.Sequence))
+                all += (Int128)Math.Clamp(givenBack - known.GivenBack, 0, Math.Max(known.Room - part.Room, 0)) * rest.Cost;
         }
 
-        var ideal = _ideal.LevelAt(world.Now) * (rest.Cost / world.Scenario.Policy.Period.Ticks);
-        if (sum > ideal)
+        if (all * _policy.Period.Ticks > _ceiling.LevelAt(world.Now) * rest.Cost)
             throw new BrokenPromiseException(
-                $"The books: {(double)sum / rest.Cost} tokens stand in rest and parts, {(double)ideal / rest.Cost} in the ideal bucket, "
+                "Sum",
+                $"{(double)all / rest.Cost} tokens stand in rest and parts, {_ceiling.TokensAt(world.Now)} in the ideal bucket, "
                 + $"at {TimeSpan.FromTicks(world.Now.Ticks)}");
     }
 
+    /// <summary>By replay.</summary>
     public void CheckAtEnd()
     {
-        if (IdealBucket.FirstExcess(world.Scenario.Policy, _admissions) is { } excess)
-            throw new BrokenPromiseException($"L1: by replay one too many at {TimeSpan.FromTicks(excess.At.Ticks)}");
+        Advance();
+        _ceiling.Replay();
+    }
+
+    private void SettlePolicy()
+    {
+        _ceiling.ChangeTo(_policyToCome!, _policyComesAt);
+        (_policy, _policyToCome) = (_policyToCome!, null);
     }
 }

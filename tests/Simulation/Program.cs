@@ -1,26 +1,40 @@
 using System.Diagnostics;
 using ReliabilityToolkit.Orleans.Simulation;
 
-// Until the shapes have a table of their own: a few worlds, and what they come to.
-foreach (var load in (double[])[0.5, 0.9, 1.2, 2, 10])
+return args switch
 {
-    foreach (var nodes in (int[])[1, 2, 10, 50])
-    {
-        foreach (var burst in (int[])[100, 1_000])
-            Print(new Scenario { Load = load, Nodes = nodes, Burst = burst, ChecksBooks = nodes <= 2 });
-    }
+    ["seeds", .. var rest] => Seeds(rest),
+    _ => Usage(),
+};
+
+static int Usage()
+{
+    Console.WriteLine("seeds [FIRST [COUNT]]   runs the worlds of so many seeds, and tells the first failure of each checker");
+    return 1;
 }
 
-static void Print(Scenario scenario)
+static int Seeds(string[] args)
 {
+    var first = args.Length > 0 ? ulong.Parse(args[0]) : 1;
+    var count = args.Length > 1 ? ulong.Parse(args[1]) : 2_000;
     var clock = Stopwatch.StartNew();
-    var world = new World(scenario).Run();
-    var totals = world.Totals;
-    var seconds = scenario.Seconds - scenario.WarmUp;
-    Console.WriteLine(
-        $"nodes {scenario.Nodes,4} burst {scenario.Burst,5} load {scenario.Load,4}: "
-        + $"utilisation {(double)totals.AdmittedTokens / totals.CentralAdmitted:0.000}, "
-        + $"below supply {(double)totals.RefusedBelowSupply / totals.Requests:0.0000}, "
-        + $"calls/s/node {totals.Calls / seconds / scenario.Nodes:0.0}, busiest {totals.CallsBy.Max() / seconds:0.0}, "
-        + $"events {world.Events / clock.Elapsed.TotalSeconds / 1e6:0.00} M/s");
+    var events = 0L;
+    var failures = new SortedDictionary<string, (int Count, string First)>();
+    for (var seed = first; seed < first + count; seed++)
+    {
+        try
+        {
+            events += Swarm.Run(seed, 1);
+        }
+        catch (BrokenPromiseException e)
+        {
+            var earlier = failures.GetValueOrDefault(e.Promise, (0, e.Message));
+            failures[e.Promise] = (earlier.Item1 + 1, earlier.Item2);
+        }
+    }
+
+    foreach (var (promise, (broken, message)) in failures)
+        Console.WriteLine($"{promise}: broken in {broken} worlds. The first: {message}");
+    Console.WriteLine($"{count} worlds, {failures.Values.Sum(failure => failure.Count)} failed, {events} events, {clock.Elapsed.TotalSeconds:0.0} s");
+    return failures.Count == 0 ? 0 : 1;
 }

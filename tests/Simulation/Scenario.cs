@@ -1,6 +1,31 @@
+using System.Globalization;
+using System.Reflection;
+
 namespace ReliabilityToolkit.Orleans.Simulation;
 
-/// <summary>What a world is made of. It prints as a line from which the world can be made again.</summary>
+/// <summary>How callers come to the nodes.</summary>
+internal enum Traffic
+{
+    /// <summary>Independently of each other.</summary>
+    Steady,
+
+    /// <summary>Ten at a time.</summary>
+    Bursts,
+
+    /// <summary>For 300 ms of each second.</summary>
+    OnOff,
+
+    /// <summary>Nine of ten to the first node.</summary>
+    OneHot,
+
+    /// <summary>To the last node only in the second half.</summary>
+    LateJoiner,
+
+    /// <summary>One at a time in the whole world; who was refused comes back when he was told to, and nobody else comes before him.</summary>
+    ComingBack,
+}
+
+/// <summary>What a world is made of. It prints as what it differs in from the default, from which the world can be made again.</summary>
 internal sealed record Scenario
 {
     public ulong Seed { get; init; } = 1;
@@ -10,9 +35,11 @@ internal sealed record Scenario
 
     public int Burst { get; init; } = 1_000;
 
+    public int QueueLimit { get; init; } = 1_000;
+
     public int Nodes { get; init; } = 10;
 
-    /// <summary>Requests of all nodes, as a multiple of the rate.</summary>
+    /// <summary>Tokens that all callers ask for, as a multiple of the rate.</summary>
     public double Load { get; init; } = 0.9;
 
     /// <summary>The round trip to the authority and back, in milliseconds.</summary>
@@ -21,24 +48,140 @@ internal sealed record Scenario
     /// <summary>Node i gets 1/i of the requests that node 1 gets.</summary>
     public bool IsSkewed { get; init; }
 
+    public Traffic Traffic { get; init; }
+
+    /// <summary>The most tokens that one asks for; the least is 1.</summary>
+    public int MostTokens { get; init; } = 1;
+
+    /// <summary>The share of callers who wait for nothing.</summary>
+    public double Attempts { get; init; }
+
+    /// <summary>The share of callers who wait for their tokens.</summary>
+    public double Waiters { get; init; }
+
+    /// <summary>For how many milliseconds they have patience, in the mean; 0: for ever.</summary>
+    public double Patience { get; init; }
+
     /// <summary>How long, in seconds.</summary>
     public double Seconds { get; init; } = 5;
 
     /// <summary>What is measured begins after so many seconds.</summary>
     public double WarmUp { get; init; } = 1;
 
+    /// <summary>How long nobody comes any more, in seconds; by its end everybody has been decided, and all that was lent is back.</summary>
+    public double Drain { get; init; }
+
+    /// <summary>The share of the time until the drain in which there are faults.</summary>
+    public double Faulty { get; init; } = 0.7;
+
+    /// <summary>The share of messages that are lost.</summary>
+    public double Loss { get; init; }
+
+    /// <summary>The share of messages that come twice.</summary>
+    public double Duplication { get; init; }
+
+    /// <summary>The share of messages that are late, and overtaken, by up to 2 s.</summary>
+    public double Delay { get; init; }
+
+    /// <summary>How often in a second a node and the authority do not hear each other, or one does not hear the other.</summary>
+    public double Partitions { get; init; }
+
+    /// <summary>How often in a second one of the nodes stands still, for up to three terms.</summary>
+    public double Pauses { get; init; }
+
+    /// <summary>How often in a second one of the nodes dies; another takes its place.</summary>
+    public double Crashes { get; init; }
+
+    /// <summary>By how much the nodes' clocks run faster or slower than the authority's at most, in millionths.</summary>
+    public double Drift { get; init; }
+
+    /// <summary>How often in a second the activation is lost.</summary>
+    public double Losses { get; init; }
+
+    /// <summary>Whether the lost activation lives on, and is heard by some for a while.</summary>
+    public bool LivesOn { get; init; }
+
+    /// <summary>How often in a second the policy changes.</summary>
+    public double PolicyChanges { get; init; }
+
     /// <summary>Whether the books are checked after every event; slow, for small worlds.</summary>
     public bool ChecksBooks { get; init; }
 
-    public RateLimiterPolicy Policy => new() { TokensPerPeriod = Rate, Period = TimeSpan.FromSeconds(1), Burst = Burst };
+    /// <summary>A small world of its own from each seed: some of the faults, in some strength, and some shape and traffic.</summary>
+    public static Scenario Draw(ulong seed)
+    {
+        var chances = new Chances(seed);
+        var rate = chances.One(20, 100, 500, 2_000);
+        const double seconds = 3;
+        var scenario = new Scenario
+        {
+            Seed = seed,
+            ChecksBooks = true,
+            Rate = rate,
+            Burst = Math.Max(1, (int)(rate * chances.One(0.01, 0.05, 0.1, 1, 5))),
+            QueueLimit = chances.One(0, 3, 20),
+            Nodes = chances.Next(1, 5),
+            Load = chances.One(0.3, 0.9, 1.2, 3, 10),
+            RoundTrip = chances.One(0.2, 1, 20, 60),
+            IsSkewed = chances.Is(0.3),
+            Traffic = chances.One(Traffic.Steady, Traffic.Steady, Traffic.Bursts, Traffic.OnOff, Traffic.OneHot, Traffic.LateJoiner),
+            MostTokens = chances.Is(0.4) ? chances.Next(2, 8) : 1,
+            Attempts = chances.Is(0.3) ? chances.Next() : 0,
+            Waiters = chances.Is(0.4) ? chances.Next() : 0,
+            Patience = chances.One(0, 20, 300),
+            Seconds = seconds,
+            Drain = 3.5,
+            Loss = Some(0.02, 0.3),
+            Duplication = Some(0.02, 0.5),
+            Delay = Some(0.02, 0.5),
+            Partitions = Some(0.5, 4),
+            Pauses = Some(0.5, 8),
+            Crashes = Some(0.2, 3),
+            Drift = Some(100, 1_000),
+            Losses = Some(0.3, 1),
+            LivesOn = chances.Is(0.3),
+            PolicyChanges = Some(0.3, 1),
+        };
+        return chances.Is(0.2) ? scenario.WithoutFaults() : scenario;
+
+        double Some(double least, double most) => chances.Is(0.4) ? least + (chances.Next() * (most - least)) : 0;
+    }
+
+    public Scenario WithoutFaults() => this with
+    {
+        Loss = 0,
+        Duplication = 0,
+        Delay = 0,
+        Partitions = 0,
+        Pauses = 0,
+        Crashes = 0,
+        Drift = 0,
+        Losses = 0,
+        LivesOn = false,
+        PolicyChanges = 0,
+    };
+
+    public RateLimiterPolicy Policy() =>
+        new() { TokensPerPeriod = Rate, Period = TimeSpan.FromSeconds(1), Burst = Burst, QueueLimit = QueueLimit };
 
     /// <summary>Requests per second of one node.</summary>
     public double RateOf(int node)
     {
-        var weight = IsSkewed ? 1.0 / (node + 1) : 1;
         double all = 0;
         for (var i = 0; i < Nodes; i++)
-            all += IsSkewed ? 1.0 / (i + 1) : 1;
-        return Load * Rate * weight / all;
+            all += Weight(i);
+        return Load * Rate * Weight(node) / all / ((1 + MostTokens) / 2.0);
     }
+
+    public override string ToString()
+    {
+        var plain = new Scenario { Seed = ~Seed };
+        return string.Join(
+            ", ",
+            typeof(Scenario).GetProperties(BindingFlags.Public | BindingFlags.Instance | BindingFlags.DeclaredOnly)
+                .Where(property => property.CanWrite && !Equals(property.GetValue(this), property.GetValue(plain)))
+                .Select(property => string.Create(CultureInfo.InvariantCulture, $"{property.Name} {property.GetValue(this)}")));
+    }
+
+    private double Weight(int node) => Traffic == Traffic.OneHot ? (node == 0 ? 9 : 1.0 / Math.Max(Nodes - 1, 1)) : IsSkewed ? 1.0 / (node + 1) : 1;
 }

@@ -1,47 +1,109 @@
 namespace ReliabilityToolkit.Orleans.Simulation;
 
-/// <summary>A node: the machine, and around it what the shell does. Its clock may begin elsewhere, and run a little faster or slower.</summary>
+/// <summary>
+/// A node: the machine, and around it what the shell does. Its clock began at some other time, and runs a little faster or slower than the true time.
+/// </summary>
 internal sealed class SimulatedNode
 {
-    private readonly World _world;
-    private readonly int _number;
-    private readonly Chances _chances;
-    private readonly double _rate;
-    private readonly List<Waiting> _waiting = [];
-    private Instant _timerAt = Instant.Never;
+    private static readonly TimeSpan RepeatAfter = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan GiveUpAfter = TimeSpan.FromSeconds(1);
 
-    public SimulatedNode(World world, int number, Chances chances)
+    private readonly World _world;
+    private readonly Chances _chances;
+    private readonly double _speed;
+    private readonly long _origin;
+    private readonly RequestChannel _channel;
+    private readonly List<Waiting> _inLine = [];
+    private int _asking;
+    private Instant _timerAt = Instant.Never;
+    private Instant _pausedUntil;
+
+    public SimulatedNode(World world, int number, int incarnation, Chances chances)
     {
-        (_world, _number, _chances) = (world, number, chances);
-        _rate = world.Scenario.RateOf(number);
-        Stock = new TokenStock(new PartHolder(new Guid(number, 0, 0, new byte[8]), 1), Clock);
+        (_world, Number, _chances) = (world, number, chances);
+        var drift = world.Scenario.Drift;
+        if (drift > 0)
+        {
+            _speed = ((2 * chances.Next()) - 1) * drift / 1e6;
+            _origin = (long)(chances.Next() * TimeSpan.TicksPerDay);
+        }
+
+        var holder = new PartHolder(new Guid(number + 1, (short)incarnation, 0, new byte[8]), 1);
+        _channel = new RequestChannel(holder.Node, holder.Channel);
+        Stock = new TokenStock(holder, Clock);
     }
+
+    public int Number { get; }
 
     public TokenStock Stock { get; }
 
+    /// <summary>Whether it has died.</summary>
+    public bool IsGone { get; set; }
+
     /// <summary>What the node's clock shows.</summary>
-    public Instant Clock => _world.Now;
+    public Instant Clock => ClockAt(_world.Now);
 
-    public TimeSpan NextGap() => _chances.NextGap(_rate);
+    /// <summary>Those who are not decided yet.</summary>
+    public int Undecided => _inLine.Count + _asking;
 
-    public void OnArrival()
+    /// <summary>Stands still: what happens to it meanwhile it notices afterwards. One thread of it has just read lot and clock.</summary>
+    public void PauseUntil(Instant until) => _pausedUntil = Instant.Later(_pausedUntil, until);
+
+    /// <summary>When it notices what happens now.</summary>
+    public bool IsPaused(out Instant until)
     {
-        var wouldBeAdmitted = _world.Central.TryTake(1, _world.Now);
-        _world.Totals.Arrived(wouldBeAdmitted, _world.IsMeasured);
-        if (Stock.Lot.TryTake(1, Clock))
+        until = _pausedUntil;
+        return _pausedUntil > _world.Now;
+    }
+
+    /// <summary>A thread that was about to take a token goes on, with the clock that it read before it fell asleep.</summary>
+    public void WakeUp(TokenLot lot, Instant clock, Instant readAt, long epoch)
+    {
+        if (lot.TryTake(1, clock))
+            _world.AdmittedHere(this, 1, epoch, readAt);
+    }
+
+    public void OnArrival(int tokens, CallerPatience patience, bool isBack = false)
+    {
+        var central = _world.Arrives(tokens, patience);
+        var part = Stock.Part;
+        var epoch = part.Epoch;
+        var lot = Stock.Lot;
+        if (lot.TryTake(tokens, Clock))
         {
-            _world.Admitted(_number, 1);
+            CheckOrder(long.MaxValue);
+            _world.AdmittedHere(this, tokens, epoch, _world.Now);
+            _world.Decided(default, central, isAdmitted: true);
             return;
         }
 
-        var caller = Stock.Acquire(1, mayWait: false, Clock);
-        _waiting.Add(new Waiting(caller, _world.Now, wouldBeAdmitted));
+        var caller = Stock.Acquire(tokens, patience, Clock);
+        var waiting = new Waiting(caller, _world.Now, ++_world.Callers, central, isBack);
+        if (caller.Fate == CallerFate.AdmittedHere)
+            CheckOrder(waiting.Number);
+        if (patience == CallerPatience.ForTokens && _world.Scenario.Patience > 0)
+            _world.Plan(What.Leave, this, _chances.NextGap(1_000 / _world.Scenario.Patience), waiting);
+        if (caller.Fate == CallerFate.InLine)
+            _inLine.Add(waiting);
+        else
+            GoOn(waiting);
         Follow();
     }
 
-    public void OnTimer(Instant at)
+    public void OnLeave(Waiting waiting)
     {
-        if (at != _timerAt)
+        if (waiting.IsDecided)
+            return;
+        var wasInLine = waiting.Caller.Fate == CallerFate.InLine;
+        Stock.Leave(waiting.Caller);
+        if (!wasInLine)
+            GoOn(waiting);
+        Follow();
+    }
+
+    public void OnTimer()
+    {
+        if (_timerAt > _world.Now)
             return; // it has been set anew
         _timerAt = Instant.Never;
         Stock.Advance(Clock);
@@ -50,41 +112,222 @@ internal sealed class SimulatedNode
 
     public void OnAnswer(in PartGrant grant)
     {
+        Stock.Advance(Clock);
+        Follow(); // who is served from the part as it was is booked as such
         Stock.Take(grant, Clock);
         Follow();
+    }
+
+    public void OnAnswer(Waiting waiting, in TokenGrant grant)
+    {
+        if (!waiting.IsAsking || waiting.Answers >= waiting.Asks)
+            return;
+        waiting.Answers = waiting.Asks;
+        if (grant.IsVoid())
+            Stock.Fail(waiting.Caller, Clock);
+        else
+            Stock.Hear(waiting.Caller, grant, Clock);
+        GoOn(waiting);
+        Follow();
+    }
+
+    /// <summary>A request of the part has had no answer for a while.</summary>
+    public void OnPatience(PartRequest request, Instant askedAt)
+    {
+        if (Stock.Books.Awaited != request.Sequence)
+            return;
+        if (_world.Now - askedAt >= GiveUpAfter)
+        {
+            Stock.Fail(request.Sequence, Clock);
+            Follow();
+            return;
+        }
+
+        _world.Send(this, request);
+        _world.Plan(What.PartPatience, this, RepeatAfter, (request, askedAt));
+    }
+
+    /// <summary>The question of a caller has had no answer for a while.</summary>
+    public void OnPatience(Waiting waiting, int ask)
+    {
+        if (waiting.IsDecided || waiting.Asks != ask || waiting.Answers == ask)
+            return;
+        if (_world.Now - waiting.AskedAt >= GiveUpAfter)
+        {
+            Stock.Fail(waiting.Caller, Clock);
+            GoOn(waiting);
+            Follow();
+            return;
+        }
+
+        _world.Send(this, waiting, waiting.Request);
+        _world.Plan(What.Patience, this, RepeatAfter, (waiting, ask));
+    }
+
+    /// <summary>Time has come for one who waits.</summary>
+    public void OnTime(Waiting waiting)
+    {
+        if (!waiting.IsDecided)
+            GoOn(waiting);
     }
 
     // What the shell does after every verb: it tells callers what became of them, sends what is to be sent, and sets its timer.
     private void Follow()
     {
-        if (Stock.TryAsk(Clock, _chances.Next(), out var request))
-            _world.Send(_number, request);
-        var kept = 0;
-        for (var i = 0; i < _waiting.Count; i++)
+        var now = Clock;
+        if (Stock.TryAsk(now, _chances.Next(), out var request))
         {
-            if (_waiting[i].Caller.Fate == CallerFate.Undecided)
-                _waiting[kept++] = _waiting[i];
-            else
-                Decided(_waiting[i]);
+            _world.Called(this);
+            _world.Send(this, request);
+            if (_world.CanFail)
+                _world.Plan(What.PartPatience, this, RepeatAfter, (request, _world.Now));
         }
 
-        _waiting.RemoveRange(kept, _waiting.Count - kept);
-        var at = Instant.Later(Stock.NextDueAt, _world.Now);
-        if (at < _timerAt)
-        {
-            _timerAt = at;
-            _world.PlanTimer(_number, at);
-        }
+        if (_inLine.Count != Stock.Waiting)
+            GoOnInLine();
+        SetTimer();
     }
 
-    private void Decided(in Waiting waiting)
+    private void GoOnInLine()
     {
-        _world.Totals.Waited(_world.Now - waiting.Since, _world.IsMeasured);
-        if (waiting.Caller.Fate == CallerFate.AdmittedHere)
-            _world.Admitted(_number, waiting.Caller.Tokens);
-        else if (waiting.Caller.Fate == CallerFate.Refused)
-            _world.Totals.Refused(waiting.WouldBeAdmitted, _world.IsMeasured);
+        var kept = 0;
+        var firstInLine = long.MaxValue;
+        for (var i = 0; i < _inLine.Count; i++)
+        {
+            var waiting = _inLine[i];
+            if (waiting.Caller.Fate == CallerFate.InLine)
+            {
+                _inLine[kept++] = waiting;
+                if (waiting.Caller.Patience == CallerPatience.ForTokens)
+                    firstInLine = Math.Min(firstInLine, waiting.Number);
+                continue;
+            }
+
+            if (waiting.Caller.Fate == CallerFate.AdmittedHere && waiting.Number > firstInLine)
+                throw new BrokenPromiseException("Order", $"a caller of node {Number} was served ahead of one who waits");
+            GoOn(waiting);
+        }
+
+        _inLine.RemoveRange(kept, _inLine.Count - kept);
     }
 
-    private readonly record struct Waiting(TokenCaller Caller, Instant Since, bool WouldBeAdmitted);
+    // What the shell does with one who is not in line (any more).
+    private void GoOn(Waiting waiting)
+    {
+        var caller = waiting.Caller;
+        var now = Clock;
+        switch (caller.Fate)
+        {
+            case CallerFate.AsksThere:
+                Ask(waiting, now);
+                return;
+            case CallerFate.Promised when caller.At > now:
+                _world.Plan(What.Time, this, TrueTime(caller.At) - _world.Now, waiting);
+                return;
+            case CallerFate.AdmittedHere:
+                _world.AdmittedHere(this, caller.Tokens, Stock.Part.Epoch, _world.Now);
+                break;
+        }
+
+        if (waiting.IsAsking)
+        {
+            if (caller.Fate is CallerFate.Gone || caller.Reason == RefusalReason.AuthorityUnavailable)
+                _world.Send(this, waiting.Request.Id); // what it may have got, or may yet get, is taken back
+            _channel.Close(waiting.Request.Id);
+            _asking--;
+        }
+
+        waiting.IsDecided = true;
+        var isAdmitted = caller.Fate is CallerFate.AdmittedHere or CallerFate.AdmittedThere or CallerFate.Promised;
+        if (caller.Fate != CallerFate.Gone)
+            _world.Decided(_world.Now - waiting.Since, waiting.Central, isAdmitted);
+        if (caller.Fate == CallerFate.Refused)
+            _world.Refused(this, waiting);
+        else if (waiting.IsBack)
+            _world.CameBack();
+    }
+
+    private void Ask(Waiting waiting, Instant now)
+    {
+        if (waiting.IsAsking && waiting.Answers < waiting.Asks)
+            return; // the answer is awaited
+        if (waiting.Caller.At > now)
+        {
+            _world.Plan(What.Time, this, TrueTime(waiting.Caller.At) - _world.Now, waiting);
+            return;
+        }
+
+        var id = waiting.IsAsking ? waiting.Request.Id : _channel.Open();
+        _asking += waiting.IsAsking ? 0 : 1;
+        (waiting.IsAsking, waiting.AskedAt) = (true, _world.Now);
+        waiting.Asks++;
+        waiting.Request = Stock.Ask(waiting.Caller, id, now);
+        _world.Called(this);
+        _world.Send(this, waiting, waiting.Request);
+        if (_world.CanFail)
+            _world.Plan(What.Patience, this, RepeatAfter, (waiting, waiting.Asks));
+    }
+
+    private void SetTimer()
+    {
+        var due = Stock.NextDueAt;
+        if (due == Instant.Never)
+            return;
+        var at = Instant.Later(TrueTime(due), _world.Now);
+        if (at >= _timerAt)
+            return;
+        _timerAt = at;
+        _world.Plan(What.Timer, this, at - _world.Now);
+    }
+
+    private void CheckOrder(long number)
+    {
+        foreach (var waiting in _inLine)
+        {
+            if (waiting.Number < number && waiting.Caller is { Fate: CallerFate.InLine, Patience: CallerPatience.ForTokens })
+                throw new BrokenPromiseException("Order", $"a caller of node {Number} was served ahead of one who waits");
+        }
+    }
+
+    private Instant ClockAt(Instant time) => new(_origin + time.Ticks + (long)(time.Ticks * _speed));
+
+    // A timer fires at this time or a tick later.
+    private Instant TrueTime(Instant clock)
+    {
+        var time = new Instant((long)((clock.Ticks - _origin) / (1 + _speed)));
+        while (ClockAt(time) < clock)
+            time += new TimeSpan(1);
+        return time;
+    }
 }
+
+/// <summary>A caller who is not decided yet, as the shell sees him.</summary>
+internal sealed class Waiting(TokenCaller caller, Instant since, long number, Central central, bool isBack)
+{
+    public TokenCaller Caller { get; } = caller;
+
+    public Instant Since { get; } = since;
+
+    /// <summary>In the order in which they came, in the whole world.</summary>
+    public long Number { get; } = number;
+
+    public Central Central { get; } = central;
+
+    /// <summary>He was refused, and has come back when he was told to.</summary>
+    public bool IsBack { get; } = isBack;
+
+    public TokenRequest Request { get; set; }
+
+    public Instant AskedAt { get; set; }
+
+    public int Asks { get; set; }
+
+    public int Answers { get; set; }
+
+    public bool IsAsking { get; set; }
+
+    public bool IsDecided { get; set; }
+}
+
+/// <summary>What one central bucket would have done with a caller.</summary>
+internal readonly record struct Central(bool IsAdmitted, TimeSpan Wait);

@@ -5,31 +5,37 @@ internal sealed class Totals(int nodes)
 {
     private readonly long[] _admittedBy = new long[nodes];
     private readonly long[] _callsBy = new long[nodes];
+    private readonly int[] _callsInSecond = new int[nodes];
     private readonly List<TimeSpan> _waits = [];
+    private long _second = -1;
 
     public long Requests { get; private set; }
 
-    public long CentralAdmitted { get; private set; }
+    /// <summary>Tokens that one central bucket gave to the same callers.</summary>
+    public long CentralTokens { get; private set; }
 
     public long AdmittedTokens { get; private set; }
 
     public long RefusedCount { get; private set; }
 
-    /// <summary>Refused, though a central bucket with the same callers had admitted them.</summary>
+    /// <summary>Refused, though one central bucket with the same callers had admitted them.</summary>
     public long RefusedBelowSupply { get; private set; }
 
     public long Calls { get; private set; }
+
+    /// <summary>The most calls that one node made in one second.</summary>
+    public int MostCallsInASecond { get; private set; }
 
     public IReadOnlyList<long> AdmittedBy => _admittedBy;
 
     public IReadOnlyList<long> CallsBy => _callsBy;
 
-    public void Arrived(bool wouldBeAdmitted, bool isMeasured)
+    public void Arrived(int centralTokens, bool isMeasured)
     {
         if (!isMeasured)
             return;
         Requests++;
-        CentralAdmitted += wouldBeAdmitted ? 1 : 0;
+        CentralTokens += centralTokens;
     }
 
     public void Admitted(int node, int tokens, bool isMeasured)
@@ -40,30 +46,38 @@ internal sealed class Totals(int nodes)
         _admittedBy[node] += tokens;
     }
 
-    public void Refused(bool wouldBeAdmitted, bool isMeasured)
+    public void Decided(TimeSpan wait, in Central central, bool isAdmitted, bool isMeasured)
     {
         if (!isMeasured)
             return;
-        RefusedCount++;
-        RefusedBelowSupply += wouldBeAdmitted ? 1 : 0;
+        if (!isAdmitted)
+        {
+            RefusedCount++;
+            RefusedBelowSupply += central.IsAdmitted ? 1 : 0;
+        }
+        else if (_waits.Count < 2_000_000)
+        {
+            _waits.Add(wait - central.Wait);
+        }
     }
 
-    public void Call(int node, bool isMeasured)
+    public void Call(int node, bool isMeasured, Instant now)
     {
         if (!isMeasured)
             return;
         Calls++;
         _callsBy[node]++;
+        if (now.Ticks / TimeSpan.TicksPerSecond != _second)
+        {
+            _second = now.Ticks / TimeSpan.TicksPerSecond;
+            Array.Clear(_callsInSecond);
+        }
+
+        MostCallsInASecond = Math.Max(MostCallsInASecond, ++_callsInSecond[node]);
     }
 
-    public void Waited(TimeSpan wait, bool isMeasured)
-    {
-        if (isMeasured && _waits.Count < 1_000_000)
-            _waits.Add(wait);
-    }
-
-    /// <summary>Of those who did not find their token at once: how long until they knew.</summary>
-    public TimeSpan Wait(double quantile)
+    /// <summary>What those who were admitted waited for beyond what they had waited for at one central bucket.</summary>
+    public TimeSpan ExtraWait(double quantile)
     {
         if (_waits.Count == 0)
             return default;

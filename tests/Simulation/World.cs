@@ -8,35 +8,65 @@ internal sealed class World
     private readonly Agenda _agenda = new();
     private readonly Chances _chances;
     private readonly SimulatedNode[] _nodes;
+    private readonly double[] _rates;
+    private readonly List<SimulatedAuthority> _authorities = [];
+    private readonly bool[] _hearsOld;
+    private readonly Dictionary<(int Node, bool IsUp), Instant> _partedUntil = [];
+    private readonly Ceiling _whole;
+    private readonly Instant _faultsEnd;
+    private readonly Instant _arrivalsEnd;
     private readonly Instant _end;
     private readonly Instant _measuredFrom;
+    private RateLimiterPolicy _policy;
+    private Instant _policyKeptUntil;
+    private Instant _raisedUntil = Instant.Never;
+    private Instant _oldDiesAt;
+    private bool _isOneMoreComingBack;
+    private int _incarnations;
 
     public World(Scenario scenario)
     {
         Scenario = scenario;
         _chances = new Chances(scenario.Seed);
-        Ledger = new TokenLedger(scenario.Policy, default, epoch: 1);
-        Central = new IdealBucket(scenario.Policy);
-        Books = new Books(this);
+        _policy = scenario.Policy();
+        Central = new IdealBucket(_policy);
+        _whole = new Ceiling("L1 over all", _policy);
         Totals = new Totals(scenario.Nodes);
-        _end = new Instant(TimeSpan.FromSeconds(scenario.Seconds).Ticks);
-        _measuredFrom = new Instant(TimeSpan.FromSeconds(scenario.WarmUp).Ticks);
+        _arrivalsEnd = At(scenario.Seconds);
+        _faultsEnd = At(scenario.Seconds * scenario.Faulty);
+        _end = At(scenario.Seconds + scenario.Drain);
+        _measuredFrom = At(scenario.WarmUp);
+        _authorities.Add(new SimulatedAuthority(this, 1, _policy, mayFollowAnother: false));
         _nodes = new SimulatedNode[scenario.Nodes];
+        _rates = new double[scenario.Nodes];
+        _hearsOld = new bool[scenario.Nodes];
         for (var i = 0; i < _nodes.Length; i++)
         {
-            _nodes[i] = new SimulatedNode(this, i, _chances.Fork());
-            _agenda.Plan(Now + _nodes[i].NextGap(), What.Arrival, i);
+            _nodes[i] = new SimulatedNode(this, i, ++_incarnations, _chances.Fork());
+            _rates[i] = scenario.RateOf(i);
         }
+
+        PlanArrivals();
+        foreach (var (fault, perSecond) in Faults())
+            PlanFault(fault, perSecond);
+    }
+
+    private enum Fault
+    {
+        Partition,
+        Pause,
+        Crash,
+        Loss,
+        PolicyChange,
     }
 
     public Scenario Scenario { get; }
 
-    public TokenLedger Ledger { get; }
+    /// <summary>The activation that is found today.</summary>
+    public SimulatedAuthority Authority => _authorities[^1];
 
     /// <summary>One bucket that is asked by the same callers.</summary>
     public IdealBucket Central { get; }
-
-    public Books Books { get; }
 
     public Totals Totals { get; }
 
@@ -45,9 +75,19 @@ internal sealed class World
     /// <summary>The true time.</summary>
     public Instant Now { get; private set; }
 
-    public bool IsMeasured => Now >= _measuredFrom;
+    public bool IsMeasured => Now >= _measuredFrom && Now < _arrivalsEnd;
+
+    /// <summary>Whether a message may not come.</summary>
+    public bool CanFail => Scenario.Loss > 0 || Scenario.Delay > 0 || Scenario.Partitions > 0 || Scenario.Losses > 0 || Scenario.Pauses > 0;
 
     public long Events { get; private set; }
+
+    public long Callers { get; set; }
+
+    private bool AreThereFaults => Now < _faultsEnd;
+
+    public static RateLimiterPolicy Policy(int rate, int burst, int queueLimit) =>
+        new() { TokensPerPeriod = rate, Period = TimeSpan.FromSeconds(1), Burst = burst, QueueLimit = queueLimit };
 
     /// <summary>Runs to the end.</summary>
     /// <exception cref="BrokenPromiseException">A checker found something.</exception>
@@ -56,58 +96,394 @@ internal sealed class World
         while (!_agenda.IsEmpty && _agenda.NextAt <= _end)
         {
             var entry = _agenda.Take();
-            Now = entry.At;
+            PassUntil(entry.At);
             Events++;
             Happen(entry);
             if (Scenario.ChecksBooks)
-                Books.Check();
+                CheckBooks();
         }
 
-        Now = _end;
-        Books.CheckAtEnd();
+        PassUntil(_end);
+        if (Scenario.ChecksBooks)
+            CheckAtEnd();
         return this;
     }
 
-    public void PlanTimer(int node, Instant at) => _agenda.Plan(at, What.Timer, node);
+    public void Plan(What what, SimulatedNode node, TimeSpan after, object? message = null) => _agenda.Plan(Now + after, what, node, message);
 
-    /// <summary>Puts a request on its way.</summary>
-    public void Send(int node, PartRequest request)
+    public void Called(SimulatedNode node) => Totals.Call(node.Number, IsMeasured, Now);
+
+    public void Send(SimulatedNode node, in PartRequest request) => Send(node, true, new Letter(node) { PartRequest = request });
+
+    public void Send(SimulatedNode node, Waiting waiting, in TokenRequest request) =>
+        Send(node, true, new Letter(node) { Waiting = waiting, TokenRequest = request });
+
+    public void Send(SimulatedNode node, in RequestId cancelled) => Send(node, true, new Letter(node) { Cancelled = cancelled });
+
+    /// <summary>What one central bucket does with the same caller.</summary>
+    public Central Arrives(int tokens, CallerPatience patience)
     {
-        Totals.Call(node, IsMeasured);
-        _agenda.Plan(Now + OneWay(), What.Request, node, request);
+        if (patience == CallerPatience.ForTokens)
+        {
+            Central.Take(tokens, Now);
+            return Note(new Central(true, Central.OwedFor(Now)));
+        }
+
+        return Note(new Central(Central.TryTake(tokens, Now), default));
+
+        Central Note(Central central)
+        {
+            Totals.Arrived(central.IsAdmitted ? tokens : 0, IsMeasured);
+            return central;
+        }
     }
 
-    public void Admitted(int node, int tokens)
+    /// <summary>Tokens were taken from a part, which one of the authorities lent.</summary>
+    public void AdmittedHere(SimulatedNode node, int tokens, long epoch, Instant at)
     {
-        Books.Admitted(tokens);
-        Totals.Admitted(node, tokens, IsMeasured);
+        Totals.Admitted(node.Number, tokens, IsMeasured);
+        Admitted(_authorities.Find(authority => authority.Epoch == epoch)!, tokens, at);
+    }
+
+    /// <summary>Tokens were given by an authority itself.</summary>
+    public void AdmittedThere(SimulatedNode node, SimulatedAuthority authority, int tokens, Instant at)
+    {
+        Totals.Admitted(node.Number, tokens, IsMeasured);
+        Admitted(authority, tokens, at);
+    }
+
+    public void Decided(TimeSpan wait, in Central central, bool isAdmitted) =>
+        Totals.Decided(wait, central, isAdmitted, IsMeasured);
+
+    /// <summary>Where nobody else comes before him, he comes back when he was told to, and must be admitted.</summary>
+    public void Refused(SimulatedNode node, Waiting waiting)
+    {
+        if (Scenario.Traffic != Traffic.ComingBack || waiting.Caller.Patience != CallerPatience.ForAnAnswer)
+            return;
+        if (waiting.IsBack)
+            throw new BrokenPromiseException("L5", $"refused again, when he came back as told, at {TimeSpan.FromTicks(Now.Ticks)}");
+        _isOneMoreComingBack = true;
+        Plan(What.Return, node, waiting.Caller.RetryAfter, waiting.Caller.Tokens);
+    }
+
+    public void CameBack() => _isOneMoreComingBack = false;
+
+    /// <summary>
+    /// An authority was first asked by one who does not know that it had a predecessor. That costs a burst, until what the predecessor lent and
+    /// promised has ended.
+    /// </summary>
+    public void StartedUnaware(SimulatedAuthority authority)
+    {
+        if (authority == _authorities[0])
+            return;
+        _whole.Raise(_policy.Burst, Now);
+        _raisedUntil = authority.BornAt + LeaseTerm.OfPart;
+    }
+
+    private static Instant At(double seconds) => new(TimeSpan.FromSeconds(seconds).Ticks);
+
+    private void Admitted(SimulatedAuthority authority, int tokens, Instant at)
+    {
+        authority.Books.Admitted(tokens, at);
+        if (Scenario.LivesOn)
+            return; // of two that live at once nothing is promised but what each promises by itself
+        _whole.Take(tokens, at);
+    }
+
+    private void PassUntil(Instant at)
+    {
+        if (_raisedUntil <= at)
+        {
+            _whole.ChangeTo(_policy, _raisedUntil);
+            _raisedUntil = Instant.Never;
+        }
+
+        Now = at;
+        if (!Scenario.ChecksBooks)
+            return;
+        foreach (var authority in _authorities)
+            authority.Books.Advance();
+    }
+
+    private void CheckBooks()
+    {
+        foreach (var authority in _authorities)
+            authority.Books.Check();
+    }
+
+    private void CheckAtEnd()
+    {
+        foreach (var authority in _authorities)
+            authority.Books.CheckAtEnd();
+        if (Scenario.Drain == 0)
+            return;
+        foreach (var node in _nodes)
+        {
+            if (node.Undecided > 0)
+                throw new BrokenPromiseException("Forgotten", $"{node.Undecided} callers of node {node.Number} still wait at the end");
+        }
+
+        Authority.Ledger.Describe(Now);
+        if (Authority.Ledger.Parts.LentRoom > 0 || Authority.Ledger.Parts.LentRate > 0)
+            throw new BrokenPromiseException("Back", "not all that was lent is back at the end");
     }
 
     private void Happen(in Entry entry)
     {
-        var node = _nodes[entry.Node];
+        var node = entry.Node;
+        if (node is not null && entry.What != What.Request && entry.What != What.Arrival && (node.IsGone || IsDeferred(node, entry)))
+            return;
         switch (entry.What)
         {
             case What.Arrival:
-                _agenda.Plan(Now + node.NextGap(), What.Arrival, entry.Node);
-                node.OnArrival();
+                OnArrival((int)entry.Message!);
+                break;
+            case What.Return:
+                node!.OnArrival((int)entry.Message!, CallerPatience.ForAnAnswer, isBack: true);
+                break;
+            case What.Leave:
+                node!.OnLeave((Waiting)entry.Message!);
                 break;
             case What.Timer:
-                node.OnTimer(Now);
+                node!.OnTimer();
+                break;
+            case What.Time:
+                node!.OnTime((Waiting)entry.Message!);
+                break;
+            case What.PartPatience:
+                var (request, askedAt) = ((PartRequest, Instant))entry.Message!;
+                node!.OnPatience(request, askedAt);
+                break;
+            case What.Patience:
+                var (waiting, ask) = ((Waiting, int))entry.Message!;
+                node!.OnPatience(waiting, ask);
                 break;
             case What.Request:
-                var request = (PartRequest)entry.Message!;
-                var grant = Ledger.Renew(request, Now);
-                if (grant.Served > 0)
-                    Admitted(entry.Node, grant.Served);
-                Books.Answered(entry.Node, grant);
-                _agenda.Plan(Now + OneWay(), What.Answer, entry.Node, grant);
+                OnRequest((Letter)entry.Message!);
                 break;
             case What.Answer:
-                node.OnAnswer((PartGrant)entry.Message!);
+                OnAnswer((Letter)entry.Message!);
+                break;
+            case What.WakeUp:
+                var (lot, clock, readAt, epoch) = ((TokenLot, Instant, Instant, long))entry.Message!;
+                node!.WakeUp(lot, clock, readAt, epoch);
+                break;
+            case What.Fault:
+                OnFault((Fault)entry.Message!);
                 break;
         }
     }
 
-    private TimeSpan OneWay() => TimeSpan.FromMilliseconds(Scenario.RoundTrip) / 2 * (0.8 + (0.4 * _chances.Next()));
+    // What comes to a node that stands still it notices afterwards, in the same order.
+    private bool IsDeferred(SimulatedNode node, in Entry entry)
+    {
+        if (!node.IsPaused(out var until))
+            return false;
+        _agenda.Plan(until, entry.What, node, entry.Message);
+        return true;
+    }
+
+    private void PlanArrivals()
+    {
+        for (var i = 0; i < _nodes.Length; i++)
+            _agenda.Plan(Now + NextGap(i), What.Arrival, null, i);
+    }
+
+    private TimeSpan NextGap(int node) => _chances.NextGap(_rates[node] / (Scenario.Traffic == Traffic.Bursts ? 10 : 1));
+
+    private void OnArrival(int number)
+    {
+        if (Now >= _arrivalsEnd)
+            return;
+        _agenda.Plan(Now + NextGap(number), What.Arrival, null, number);
+        var isQuiet = Scenario.Traffic switch
+        {
+            Traffic.OnOff => Now.Ticks % TimeSpan.TicksPerSecond > TimeSpan.TicksPerSecond * 3 / 10,
+            Traffic.LateJoiner => number == _nodes.Length - 1 && Now < At(Scenario.Seconds / 2),
+            Traffic.ComingBack => _isOneMoreComingBack,
+            _ => false,
+        };
+        var node = _nodes[number];
+        if (isQuiet || node.IsPaused(out _))
+            return;
+        for (var i = Scenario.Traffic == Traffic.Bursts ? 10 : 1; i > 0; i--)
+        {
+            var most = Math.Min(Scenario.MostTokens, _policy.Burst);
+            node.OnArrival(most == 1 ? 1 : _chances.Next(1, most + 1), Patience());
+        }
+    }
+
+    private CallerPatience Patience()
+    {
+        if (Scenario.Attempts == 0 && Scenario.Waiters == 0)
+            return CallerPatience.ForAnAnswer;
+        var draw = _chances.Next() * Math.Max(1, Scenario.Attempts + Scenario.Waiters);
+        return draw < Scenario.Attempts ? CallerPatience.None
+            : draw < Scenario.Attempts + Scenario.Waiters ? CallerPatience.ForTokens : CallerPatience.ForAnAnswer;
+    }
+
+    private void Send(SimulatedNode node, bool isUp, Letter letter)
+    {
+        if (AreThereFaults)
+        {
+            if (_chances.Is(Scenario.Loss) || (_partedUntil.TryGetValue((node.Number, isUp), out var until) && until > Now))
+                return;
+            if (_chances.Is(Scenario.Duplication))
+                Deliver();
+        }
+
+        Deliver();
+
+        void Deliver()
+        {
+            var travel = TimeSpan.FromMilliseconds(Scenario.RoundTrip) / 2 * (0.8 + (0.4 * _chances.Next()));
+            if (AreThereFaults && _chances.Is(Scenario.Delay))
+                travel += TimeSpan.FromMilliseconds(_chances.One(5, 50, 500, 2_000) * _chances.Next());
+            _agenda.Plan(Now + travel, isUp ? What.Request : What.Answer, node, letter);
+        }
+    }
+
+    private void OnRequest(Letter letter)
+    {
+        var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
+        var authority = isOldAlive && _hearsOld[letter.Node.Number] ? _authorities[^2] : Authority;
+        if (letter.PartRequest is { } request)
+        {
+            var grant = authority.Renew(letter.Node, request);
+            if (grant.Sequence != 0)
+                Send(letter.Node, false, new Letter(letter.Node) { PartGrant = grant });
+        }
+        else if (letter.TokenRequest is { } asked)
+        {
+            try
+            {
+                Send(letter.Node, false, new Letter(letter.Node) { Waiting = letter.Waiting, TokenGrant = authority.Acquire(letter.Node, asked) });
+            }
+            catch (ArgumentOutOfRangeException)
+            {
+                // More than a smaller policy allows: to the caller an answer like a refusal.
+                Send(letter.Node, false, new Letter(letter.Node) { Waiting = letter.Waiting, TokenGrant = default(TokenGrant) });
+            }
+        }
+        else if (letter.Cancelled is { } cancelled)
+        {
+            authority.Cancel(cancelled);
+        }
+    }
+
+    private static void OnAnswer(Letter letter)
+    {
+        if (letter.PartGrant is { } part)
+            letter.Node.OnAnswer(part);
+        else if (letter.TokenGrant is { } grant)
+            letter.Node.OnAnswer(letter.Waiting!, grant);
+    }
+
+    private IEnumerable<(Fault, double)> Faults() =>
+    [
+        (Fault.Partition, Scenario.Partitions),
+        (Fault.Pause, Scenario.Pauses),
+        (Fault.Crash, Scenario.Crashes),
+        (Fault.Loss, Scenario.Losses),
+        (Fault.PolicyChange, Scenario.PolicyChanges),
+    ];
+
+    private void PlanFault(Fault fault, double perSecond)
+    {
+        if (perSecond > 0)
+            _agenda.Plan(Now + _chances.NextGap(perSecond), What.Fault, null, fault);
+    }
+
+    private void OnFault(Fault fault)
+    {
+        if (!AreThereFaults)
+            return;
+        PlanFault(fault, Faults().First(each => each.Item1 == fault).Item2);
+        var number = _chances.Next(0, _nodes.Length);
+        var node = _nodes[number];
+        switch (fault)
+        {
+            case Fault.Partition:
+                var until = Now + (LeaseTerm.OfPart * 3 * _chances.Next());
+                var direction = _chances.Next(0, 3);
+                if (direction != 0)
+                    _partedUntil[(number, true)] = until;
+                if (direction != 1)
+                    _partedUntil[(number, false)] = until;
+                break;
+            case Fault.Pause:
+                var wakesAt = Now + (LeaseTerm.OfPart * 3 * _chances.Next() * _chances.Next());
+                _agenda.Plan(wakesAt, What.WakeUp, node, (node.Stock.Lot, node.Clock, Now, node.Stock.Part.Epoch));
+                node.PauseUntil(wakesAt);
+                break;
+            case Fault.Crash:
+                node.IsGone = true;
+                _nodes[number] = new SimulatedNode(this, number, ++_incarnations, _chances.Fork());
+                break;
+            case Fault.Loss:
+                LoseActivation();
+                break;
+            case Fault.PolicyChange:
+                ChangePolicy();
+                break;
+        }
+    }
+
+    private void LoseActivation()
+    {
+        if (Now < _oldDiesAt || (_raisedUntil != Instant.Never && Now < _raisedUntil))
+            return; // one at a time
+        _authorities.Add(new SimulatedAuthority(this, Authority.Epoch + 1 + _chances.Next(0, 3), _policy, mayFollowAnother: true));
+        if (!Scenario.LivesOn)
+            return;
+        _oldDiesAt = Now + (LeaseTerm.OfPart * 2 * _chances.Next());
+        for (var i = 0; i < _hearsOld.Length; i++)
+            _hearsOld[i] = _chances.Is(0.5);
+    }
+
+    private void ChangePolicy()
+    {
+        if (Now < _policyKeptUntil || _raisedUntil != Instant.Never)
+            return;
+        var rate = Math.Max(10, (int)(Scenario.Rate * _chances.One(0.2, 0.5, 1, 2)) / 10 * 10);
+        var burst = Math.Max(1, (int)(Scenario.Burst * _chances.One(0.2, 0.5, 1, 2)));
+        var policy = Policy(rate, burst, Scenario.QueueLimit);
+        _policyKeptUntil = Now + (LeaseTerm.OfPart * 1.1);
+        foreach (var authority in _authorities)
+        {
+            authority.Books.Changed(policy);
+            authority.Ledger.ChangeTo(_chances.Is(0.5) ? policy : PerTenth(policy), Now);
+        }
+
+        _whole.ChangeTo(Policy(Math.Max(rate, _policy.TokensPerPeriod), Math.Max(burst, _policy.Burst), 0), Now);
+        _policy = policy;
+        _raisedUntil = Now + LeaseTerm.OfPart;
+    }
+
+    // The same, told otherwise: units change, and nothing else.
+    private static RateLimiterPolicy PerTenth(RateLimiterPolicy policy) => new()
+    {
+        TokensPerPeriod = policy.TokensPerPeriod / 10,
+        Period = policy.Period / 10,
+        Burst = policy.Burst,
+        QueueLimit = policy.QueueLimit,
+    };
+
+    /// <summary>What is on its way between a node and its authority.</summary>
+    private sealed class Letter(SimulatedNode node)
+    {
+        public SimulatedNode Node { get; } = node;
+
+        public Waiting? Waiting { get; init; }
+
+        public PartRequest? PartRequest { get; init; }
+
+        public PartGrant? PartGrant { get; init; }
+
+        public TokenRequest? TokenRequest { get; init; }
+
+        public TokenGrant? TokenGrant { get; init; }
+
+        public RequestId? Cancelled { get; init; }
+    }
 }

@@ -13,6 +13,9 @@ internal static class LeaseTerm
     // One thousandth: monotonic clocks are slewed by at most 500 ppm each.
     private const int RateMargin = 1_000;
 
+    /// <summary>How long a part of a limiter is lent.</summary>
+    public static readonly TimeSpan OfPart = TimeSpan.FromMilliseconds(750);
+
     // Two renewals may be lost.
     private const int RenewalsPerTerm = 3;
 

@@ -16,7 +16,7 @@ internal readonly record struct PartHolder(Guid Node, int Channel);
 /// <param name="Level">Whole tokens in the part.</param>
 /// <param name="Want">Room kept free for the answer: the part fills up to <c>Room - Want</c> only, until the answer is there.</param>
 /// <param name="Demand">Tokens that its callers ask for in a second, given or not.</param>
-/// <param name="AtTheDoor">Tokens for callers who wait for this very answer.</param>
+/// <param name="AtTheDoor">Callers who want one token each, and wait for this very answer ahead of all others.</param>
 internal readonly record struct PartRequest(
     PartHolder Holder,
     long Sequence,

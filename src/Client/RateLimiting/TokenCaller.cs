@@ -1,10 +1,29 @@
 namespace ReliabilityToolkit.Orleans;
 
+/// <summary>For what a caller is ready to wait.</summary>
+internal enum CallerPatience
+{
+    /// <summary>For nothing.</summary>
+    None,
+
+    /// <summary>For an answer of the authority, yes or no.</summary>
+    ForAnAnswer,
+
+    /// <summary>For his tokens.</summary>
+    ForTokens,
+}
+
 /// <summary>What became of a caller.</summary>
 internal enum CallerFate
 {
-    /// <summary>He waits.</summary>
-    Undecided,
+    /// <summary>He waits in the node's line.</summary>
+    InLine,
+
+    /// <summary>The authority is to be asked for him, now or at <see cref="TokenCaller.At"/>.</summary>
+    AsksThere,
+
+    /// <summary>The authority has promised him his tokens for <see cref="TokenCaller.At"/>.</summary>
+    Promised,
 
     /// <summary>He took his tokens from the part.</summary>
     AdmittedHere,
@@ -19,17 +38,27 @@ internal enum CallerFate
     Gone,
 }
 
-/// <summary>One who waits at a node: for its part's next tokens, or for the authority's answer.</summary>
+/// <summary>One who did not find his tokens at once.</summary>
 /// <param name="tokens">How many.</param>
-/// <param name="mayWait">Whether a no of the authority is to be waited out.</param>
-internal sealed class TokenCaller(int tokens, bool mayWait)
+/// <param name="patience">For what he is ready to wait.</param>
+internal sealed class TokenCaller(int tokens, CallerPatience patience)
 {
     public int Tokens { get; } = tokens;
 
-    public bool MayWait { get; } = mayWait;
+    public CallerPatience Patience { get; } = patience;
 
-    public CallerFate Fate { get; set; }
+    public CallerFate Fate { get; private set; }
+
+    /// <summary>When the authority is to be asked (again), or when the tokens are his.</summary>
+    public Instant At { get; private set; }
 
     /// <summary>Of one who was refused.</summary>
-    public TimeSpan RetryAfter { get; set; }
+    public TimeSpan RetryAfter { get; private set; }
+
+    /// <summary>Of one who was refused.</summary>
+    public RefusalReason Reason { get; private set; }
+
+    public void Becomes(CallerFate fate, Instant at = default) => (Fate, At) = (fate, at);
+
+    public void IsRefused(RefusalReason reason, TimeSpan retryAfter) => (Fate, Reason, RetryAfter) = (CallerFate.Refused, reason, retryAfter);
 }

@@ -23,9 +23,22 @@ internal sealed class TokenLot(int tokens)
         set => Volatile.Write(ref _lookAt, value.Ticks);
     }
 
+    /// <summary>
+    /// Takes tokens that were there at an instant. A thread that slept since it read the clock may find that somebody has looked in the meantime:
+    /// what it takes may have been earned later, so it must not date it back, and leaves it.
+    /// </summary>
     /// <param name="tokens">At least 1.</param>
     /// <param name="now">Read after the lot was.</param>
-    public bool TryTake(int tokens, Instant now) => now < LookAt && TryTake(tokens);
+    public bool TryTake(int tokens, Instant now)
+    {
+        var lookAt = LookAt;
+        if (now >= lookAt || !TryTake(tokens))
+            return false;
+        if (LookAt == lookAt)
+            return true;
+        Add(tokens);
+        return false;
+    }
 
     /// <summary>For one who has looked himself.</summary>
     public bool TryTake(int tokens)

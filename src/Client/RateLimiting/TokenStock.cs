@@ -1,55 +1,54 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// A node's part of a limiter, and the callers who wait for it. Not thread-safe, but for <see cref="Lot"/>: the shell guards it.
+/// A node's end of a limiter: the part that it holds, the callers who wait for it, and what is to be said to the authority. Not thread-safe, but for
+/// <see cref="Lot"/>: the shell guards it.
 /// </summary>
 /// <remarks>
-/// The part earns its rate until its term ends, up to its room, and what it earned is added when somebody looks. Tokens that are on their way to it
-/// have room kept free for them: else the part would fill up in the meantime, be spent, and then get them on top.
+/// Where the node has a part, its callers are served from that, and wait here. Where it has none, and for more tokens than it comes to hold, or than
+/// it has where the caller will not wait, each is one exact call. An answer of the authority says whether a part is to be had.
 /// </remarks>
 internal sealed class TokenStock(PartHolder holder, Instant now)
 {
     private static readonly TimeSpan ShortestRenewal = TimeSpan.FromMilliseconds(50);
 
-    // It looks no more often than that for what was earned.
-    private static readonly TimeSpan FinestLook = TimeSpan.FromTicks(TimeSpan.TicksPerMillisecond / 2);
+    // What an authority lent has ended by then, so that nobody need be told of it.
+    private static readonly TimeSpan AuthorityRememberedFor = LeaseTerm.OfPart * 2;
+
+    // What a node says that it wants whose callers cannot ask, so that it gets a part at once.
+    private const double LeastDemandForStock = 25;
 
     // Renewals come so much sooner by chance, so that nodes do not come in step.
     private const double Spread = 0.3;
 
+    private readonly HeldPart _part = new(now);
     private readonly LinkedList<TokenCaller> _line = new();
-    private TokenLot _lot = TokenLot.None;
     private Demand _demand = new(now);
-    private int _levelSeen; // at the last look; the difference has been taken by hits
     private long _epoch;
+    private Instant _heardAt = now;
     private long _sequence;
-    private long _taken;
     private long _givenBack;
-    private int _room;
-    private int _want;
-    private int _slack;
-    private long _rate;
-    private long _cost = 1;
-    private long _fraction;
+    private int _queueLimit;
     private int _atTheDoor; // callers in line when the open request was sent
     private bool _isAsking;
-    private int _idleRenewals;
+    private bool _wantsPart;
+    private bool _isForStock;
     private bool _isUsed;
-    private double _hurry;
-    private Instant _lookedAt = now;
-    private Instant _endsAt = now;
+    private int _idleRenewals;
+    private double _hurry = 1;
     private Instant _askedAt = now;
     private Instant _renewAt = Instant.Never;
+    private Instant _noPartUntil = now;
     private Instant _deniedUntil = now;
     private TimeSpan _roundTrip = TimeSpan.FromMilliseconds(1);
 
     public PartHolder Holder { get; } = holder;
 
     /// <summary>What a hit takes from; to be read before the clock is.</summary>
-    public TokenLot Lot => Volatile.Read(ref _lot);
+    public TokenLot Lot => _part.Lot;
 
-    /// <summary>The most tokens that the part holds now.</summary>
-    public int Room => _room;
+    /// <summary>For whoever checks the books.</summary>
+    public HeldPart Part => _part;
 
     /// <summary>Those in line.</summary>
     public int Waiting => _line.Count;
@@ -59,81 +58,161 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     {
         get
         {
-            var dueAt = _room > 0 ? _endsAt : Instant.Never;
-            if (_line.First is { } first && _room > 0)
-                dueAt = Earlier(dueAt, ReadyAt(first.Value.Tokens));
+            var dueAt = _part.Room > 0 ? _part.EndsAt : Instant.Never;
+            if (_line.First is { } first)
+                dueAt = Earlier(dueAt, _part.ReadyAt(first.Value.Tokens));
             if (!_isAsking)
-                dueAt = Earlier(dueAt, _line.Count > 0 ? Earlier(_renewAt, _deniedUntil) : _renewAt);
+                dueAt = Earlier(dueAt, Earlier(_line.Count > 0 ? NeededAt : Instant.Never, _wantsPart ? _noPartUntil : _renewAt));
             return dueAt;
         }
     }
 
-    /// <summary>One who found nothing to take. He is admitted, refused, or in line; then the answer, or time, decides.</summary>
-    public TokenCaller Acquire(int tokens, bool mayWait, Instant now)
+    // When those in line are worth a call.
+    private Instant NeededAt => _line.Last!.Value.Patience == CallerPatience.ForTokens
+        ? Instant.Later(_deniedUntil, _askedAt + ShortestRenewal)
+        : _deniedUntil;
+
+    /// <summary>One who found nothing to take. He is admitted, refused, in line, or the authority is to be asked for him.</summary>
+    public TokenCaller Acquire(int tokens, CallerPatience patience, Instant now)
     {
         Advance(now);
-        var caller = new TokenCaller(tokens, mayWait);
-        if (_line.Count == 0 && _lot.TryTake(tokens))
+        var caller = new TokenCaller(tokens, patience);
+        if (_line.Count == 0 && _part.TryTake(tokens))
         {
-            caller.Fate = CallerFate.AdmittedHere;
+            _demand.Add(tokens);
+            _isUsed = true;
+            caller.Becomes(CallerFate.AdmittedHere);
             return caller;
         }
 
         _demand.Add(tokens);
         _isUsed = true;
-        if (!mayWait && now < _deniedUntil)
-            Refuse(caller, now);
+        if (patience == CallerPatience.None)
+        {
+            _isForStock = true;
+            _wantsPart |= _part.Room == 0;
+            Refuse(caller, _part.Room == 0 ? RefusalReason.NoLocalStock : RefusalReason.RateLimited, now);
+        }
+        else if (patience == CallerPatience.ForAnAnswer && now < _deniedUntil)
+        {
+            Refuse(caller, RefusalReason.RateLimited, now);
+        }
+        else if (tokens > _part.Reach || (tokens > 1 && patience == CallerPatience.ForAnAnswer))
+        {
+            caller.Becomes(CallerFate.AsksThere, now);
+        }
+        else if (patience == CallerPatience.ForTokens && _line.Count >= _queueLimit)
+        {
+            Refuse(caller, RefusalReason.QueueFull, now);
+        }
         else
+        {
             _line.AddLast(caller);
+            _part.StopHits();
+        }
+
         return caller;
     }
 
-    /// <summary>One in line has gone.</summary>
+    /// <summary>One has gone who waited here. Of one for whom the authority was asked the shell tells the authority.</summary>
     public void Leave(TokenCaller caller)
     {
-        if (caller.Fate == CallerFate.Undecided && _line.Remove(caller))
-            caller.Fate = CallerFate.Gone;
+        if (caller.Fate == CallerFate.InLine)
+            _line.Remove(caller);
+        caller.Becomes(CallerFate.Gone);
     }
 
     /// <summary>Adds what was earned, serves the line, and ends the part when its term has ended.</summary>
     public void Advance(Instant now)
     {
-        Look(now);
-        if (now >= _endsAt && _taken != 0)
-            End();
+        if (_part.Look(now) is > 0 and var taken)
+        {
+            _isUsed = true;
+            _demand.Add(taken);
+        }
+
+        if (now >= _part.EndsAt && _part.Sequence != 0)
+            _part.Drop();
         Serve();
+        Settle(now);
     }
 
-    /// <summary>Whether there is something to tell the authority now; one request is open at a time.</summary>
+    /// <summary>What the authority is asked for one caller.</summary>
+    public TokenRequest Ask(TokenCaller caller, RequestId id, Instant now) =>
+        new(id, caller.Tokens, caller.Patience == CallerPatience.ForTokens, Math.Max(_demand.PerSecond(now), double.Epsilon), EpochAt(now));
+
+    /// <summary>The answer to that.</summary>
+    public void Hear(TokenCaller caller, in TokenGrant grant, Instant now)
+    {
+        if (!HearOf(grant.Epoch, now))
+        {
+            Fail(caller, now);
+            return;
+        }
+
+        _wantsPart |= grant.MayHavePart && _part.Room == 0;
+        if (caller.Fate != CallerFate.AsksThere)
+            return;
+        if (grant.IsGranted)
+        {
+            caller.Becomes(grant.ReadyAfter == TimeSpan.Zero ? CallerFate.AdmittedThere : CallerFate.Promised, now + grant.ReadyAfter);
+        }
+        else if (grant.AskAgainAfter > TimeSpan.Zero)
+        {
+            caller.Becomes(CallerFate.AsksThere, now + grant.AskAgainAfter);
+        }
+        else
+        {
+            _deniedUntil = Instant.Later(_deniedUntil, now + grant.ComeBackAfter);
+            caller.IsRefused(grant.Reason, Later(grant.RetryAfter, grant.ComeBackAfter));
+        }
+    }
+
+    /// <summary>No answer to that came.</summary>
+    public void Fail(TokenCaller caller, Instant now)
+    {
+        if (caller.Fate == CallerFate.AsksThere)
+            Refuse(caller, RefusalReason.AuthorityUnavailable, now);
+    }
+
+    /// <summary>Whether there is something to tell the authority of the part now; one request is open at a time.</summary>
     public bool TryAsk(Instant now, double chance, out PartRequest request)
     {
         Advance(now);
-        var isNeeded = _line.Count > 0 && now >= _deniedUntil;
-        var isDue = now >= _renewAt;
-        var isLow = _isUsed && _lot.Tokens < _room / 5 && now >= _deniedUntil && now >= _askedAt + ShortestRenewal;
+        var isNeeded = _line.Count > 0 && now >= NeededAt;
+        var isWanted = _wantsPart && now >= _noPartUntil;
+        var isLow = _isUsed && _part.Level < _part.Room / 5 && now >= _deniedUntil && now >= _askedAt + ShortestRenewal;
         request = default;
-        if (_isAsking || !(isNeeded || isDue || isLow))
+        if (_isAsking || !(isNeeded || isWanted || isLow || now >= _renewAt))
             return false;
 
+        var demand = _demand.PerSecond(now);
+        if (_isForStock)
+            demand = Math.Max(demand, LeastDemandForStock);
         _idleRenewals = _isUsed ? 0 : _idleRenewals + 1;
-        _isUsed = false;
         if (_idleRenewals > 1)
         {
-            _givenBack += _lot.Close();
-            _lot = TokenLot.None;
-            (_room, _rate, _levelSeen) = (0, 0, 0);
+            _givenBack += _part.Drop();
+            demand = 0;
         }
 
-        (_isAsking, _askedAt, _atTheDoor) = (true, now, _line.Count);
-        _hurry = 1 - (Spread * chance);
-        var level = _lot.Tokens;
-        var comes = (long)(_rate * (double)((_roundTrip * 1.2) + TimeSpan.FromMilliseconds(1)).Ticks / _cost) + 1;
-        _want = (int)Math.Clamp(_room - level - _slack - comes, 0, _room);
-        var needed = 0L;
-        foreach (var caller in _line)
-            needed += caller.Tokens;
+        (_isUsed, _isForStock, _wantsPart) = (false, false, false);
+        (_isAsking, _askedAt, _atTheDoor, _hurry) = (true, now, _line.Count, 1 - (Spread * chance));
+        var want = _part.KeepFree((_roundTrip * 1.2) + TimeSpan.FromMilliseconds(1));
+        var atTheDoor = 0;
+        for (var node = _line.First; node is not null && node.Value.Tokens == 1; node = node.Next)
+            atTheDoor++;
         request = new PartRequest(
-            Holder, ++_sequence, _epoch, _taken, _room, _givenBack, level, _want, _demand.PerSecond(now), (int)Math.Min(needed, int.MaxValue));
+            Holder,
+            ++_sequence,
+            EpochAt(now),
+            _part.Sequence,
+            _part.Room,
+            _givenBack,
+            _part.Level,
+            want,
+            demand,
+            atTheDoor);
         return true;
     }
 
@@ -143,126 +222,85 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         if (!_isAsking || grant.Sequence != _sequence)
             return;
         Advance(now);
+        if (!HearOf(grant.Epoch, now))
+        {
+            Fail(grant.Sequence, now);
+            return;
+        }
+
         _isAsking = false;
-        _epoch = grant.Epoch;
         _roundTrip = (_roundTrip * 0.8) + ((now - _askedAt) * 0.2);
-        _renewAt = _askedAt + (LeaseTerm.RenewAfter(grant.Term) * _hurry);
-        _deniedUntil = now + grant.RationedFor;
-        TakePart(grant, now);
-        ServeFromThere(grant.Served);
-        Serve();
-        if (_line.Count > 0)
-            _deniedUntil = Instant.Later(_deniedUntil, now + grant.ReadyAfter);
-        RefuseTheRest(now);
-        if (grant.Room == 0 && _line.Count == 0)
-            _renewAt = Instant.Never;
+        if (grant.Term == TimeSpan.Zero)
+        {
+            _part.ExpectNothing();
+            (_renewAt, _deniedUntil) = (now + grant.ReadyAfter, now + grant.ReadyAfter);
+        }
+        else
+        {
+            _queueLimit = grant.QueueLimit;
+            _renewAt = grant.Room == 0 ? Instant.Never : _askedAt + (LeaseTerm.RenewAfter(grant.Term) * _hurry);
+            _noPartUntil = grant.Room == 0 ? now + LeaseTerm.RenewAfter(grant.Term) : now;
+            _deniedUntil = now + grant.RationedFor;
+            TakePart(grant, now);
+            ServeFromThere(grant.Served);
+            Serve();
+            if (_line.Count > 0)
+                _deniedUntil = Instant.Later(_deniedUntil, now + grant.ReadyAfter);
+        }
+
+        _wantsPart &= _part.Room == 0;
+        RefuseTheRest(RefusalReason.RateLimited, now);
+        Settle(now);
     }
 
-    /// <summary>What could be taken from the part at this instant, in units, if somebody looked; for whoever checks the books.</summary>
-    public Int128 UnitsAt(Instant now)
+    /// <summary>No answer came to a request, and none is awaited any more.</summary>
+    /// <param name="sequence">Of the request.</param>
+    /// <param name="now">The node's instant.</param>
+    public void Fail(long sequence, Instant now)
     {
-        if (now >= _endsAt || _room == 0)
-            return 0;
-        var earned = now > _lookedAt ? (Int128)_rate * (now - _lookedAt).Ticks : 0;
-        return Int128.Min(((Int128)_lot.Tokens * _cost) + _fraction + earned, (Int128)(_room - _want) * _cost);
+        if (!_isAsking || sequence != _sequence)
+            return;
+        Advance(now);
+        (_isAsking, _renewAt) = (false, now + (LeaseTerm.RenewAfter(LeaseTerm.OfPart) * _hurry));
+        _deniedUntil = Instant.Later(_deniedUntil, now + ShortestRenewal);
+        _part.ExpectNothing();
+        RefuseTheRest(RefusalReason.AuthorityUnavailable, now);
+        Settle(now);
     }
 
-    /// <summary>Tokens given back in all, and the number of the answer that the node holds; likewise.</summary>
-    public (long GivenBack, long Taken, long Sequence) Books => (_givenBack, _taken, _sequence);
+    /// <summary>Tokens given back in all, and the number of the request whose answer is awaited; for whoever checks the books.</summary>
+    public (long GivenBack, long Awaited) Books => (_givenBack, _isAsking ? _sequence : 0);
 
     private static Instant Earlier(Instant left, Instant right) => left < right ? left : right;
+
+    private static TimeSpan Later(TimeSpan left, TimeSpan right) => left > right ? left : right;
+
+    private long EpochAt(Instant now) => now - _heardAt < AuthorityRememberedFor ? _epoch : 0;
+
+    // An authority that has a successor is not listened to.
+    private bool HearOf(long epoch, Instant now)
+    {
+        if (epoch < EpochAt(now))
+            return false;
+        (_epoch, _heardAt) = (epoch, now);
+        return true;
+    }
 
     private void TakePart(in PartGrant grant, Instant now)
     {
         var endsAt = LeaseTerm.HeldUntil(_askedAt, grant.Term);
-        var left = _lot.Close();
+        if (_part.Epoch != grant.Epoch)
+            _part.Drop(); // it was lent by another authority, and this one knows nothing of it
         if (endsAt <= now || (grant.Room == 0 && grant.Rate == 0))
-        {
-            _givenBack += left;
-            End();
-            return;
-        }
-
-        var kept = Math.Min(left, grant.Room);
-        _givenBack += left - kept;
-        if (grant.TokenCost != _cost)
-            _fraction = 0;
-        (_cost, _room, _want, _taken, _endsAt) = (grant.TokenCost, grant.Room, 0, grant.Sequence, endsAt);
-        _rate = LeaseTerm.UsableRate(grant.Rate);
-        _slack = (int)(_rate * FinestLook.Ticks / _cost) + 1;
-        var lot = new TokenLot(kept + grant.Tokens);
-        (_levelSeen, _lookedAt) = (kept + grant.Tokens, now);
-        SetNextLook(lot, now);
-        Volatile.Write(ref _lot, lot);
-    }
-
-    private void End()
-    {
-        _lot.Close();
-        Volatile.Write(ref _lot, TokenLot.None);
-        (_room, _rate, _fraction, _want, _taken, _levelSeen) = (0, 0, 0, 0, 0, 0);
-    }
-
-    // A part that is full earns nothing; so it must not be full between two looks, or what it earned before a hit would be credited after it. It
-    // fills itself to a little below its room only, and while it is fuller than that each caller looks.
-    private void Look(Instant now)
-    {
-        var level = _lot.Tokens;
-        if (_levelSeen != level)
-        {
-            _isUsed = true;
-            _demand.Add(_levelSeen - level);
-        }
-
-        var until = Earlier(now, _endsAt);
-        if (until > _lookedAt)
-        {
-            var earned = ((Int128)_rate * (until - _lookedAt).Ticks) + _fraction;
-            var space = Math.Max(_room - _want - _slack - level, 0);
-            var isFull = earned >= (Int128)space * _cost;
-            var whole = isFull ? space : (int)(earned / _cost);
-            _fraction = isFull ? 0 : (long)(earned % _cost);
-            _lot.Add(whole);
-            level += whole;
-            _lookedAt = until;
-        }
-
-        _levelSeen = level;
-        SetNextLook(_lot, now);
-    }
-
-    private void SetNextLook(TokenLot lot, Instant now)
-    {
-        if (_room == 0)
-            return;
-        if (lot.Tokens > _room - _want - _slack)
-        {
-            lot.LookAt = _lookedAt;
-            return;
-        }
-
-        var next = _rate == 0 ? _endsAt : _lookedAt + TimeSpan.FromTicks(((_cost - _fraction - 1) / _rate) + 1);
-        lot.LookAt = Earlier(_endsAt, Instant.Later(next, now + FinestLook));
-    }
-
-    // When the part will have so many tokens.
-    private Instant ReadyAt(int tokens)
-    {
-        var missing = ((Int128)(tokens - _lot.Tokens) * _cost) - _fraction;
-        if (missing <= 0)
-            return _lookedAt;
-        if (_rate == 0)
-            return Instant.Never;
-        return _lookedAt + TimeSpan.FromTicks((long)Int128.Min(((missing - 1) / _rate) + 1, TimeSpan.TicksPerDay));
+            _givenBack += _part.Drop();
+        else
+            _givenBack += _part.Replace(grant, endsAt, now);
     }
 
     private void Serve()
     {
-        while (_line.First is { } first && _lot.TryTake(first.Value.Tokens))
-        {
-            _levelSeen -= first.Value.Tokens; // counted when he came
+        while (_line.First is { } first && _part.TryTake(first.Value.Tokens))
             Decide(first, CallerFate.AdmittedHere);
-        }
     }
 
     private void ServeFromThere(int served)
@@ -274,15 +312,36 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         }
     }
 
-    // Those who may not wait and were heard, or need not be.
-    private void RefuseTheRest(Instant now)
+    // Those who wait for more than the part comes to hold wait at the authority. While others are in line, nobody takes anything ahead of them.
+    private void Settle(Instant now)
     {
         for (var node = _line.First; node is not null;)
         {
             var next = node.Next;
-            if (!node.Value.MayWait && (_atTheDoor > 0 || now < _deniedUntil))
+            if (node.Value.Tokens > _part.Reach)
             {
-                Refuse(node.Value, now);
+                Decide(node, CallerFate.AsksThere);
+                node.Value.Becomes(CallerFate.AsksThere, now);
+            }
+
+            node = next;
+        }
+
+        if (_line.Count > 0)
+            _part.StopHits();
+        else
+            _part.AllowHits(now);
+    }
+
+    // Those who wait for an answer only, and were heard, or need not be.
+    private void RefuseTheRest(RefusalReason reason, Instant now)
+    {
+        for (var node = _line.First; node is not null;)
+        {
+            var next = node.Next;
+            if (node.Value.Patience != CallerPatience.ForTokens && (_atTheDoor > 0 || now < _deniedUntil))
+            {
+                Refuse(node.Value, reason, now);
                 _line.Remove(node);
             }
 
@@ -293,15 +352,11 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
 
     private void Decide(LinkedListNode<TokenCaller> node, CallerFate fate)
     {
-        node.Value.Fate = fate;
+        node.Value.Becomes(fate);
         _line.Remove(node);
         _atTheDoor--;
     }
 
-    private void Refuse(TokenCaller caller, Instant now)
-    {
-        caller.Fate = CallerFate.Refused;
-        var ready = _room > 0 ? ReadyAt(caller.Tokens) : Instant.Never;
-        caller.RetryAfter = Earlier(ready, Instant.Later(_deniedUntil, now)).After(now);
-    }
+    private void Refuse(TokenCaller caller, RefusalReason reason, Instant now) =>
+        caller.IsRefused(reason, Earlier(_part.ReadyAt(caller.Tokens), Instant.Later(_deniedUntil, now)).After(now));
 }

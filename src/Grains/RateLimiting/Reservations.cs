@@ -12,7 +12,7 @@ namespace ReliabilityToolkit.Orleans;
 internal sealed class Reservations
 {
     /// <summary>Nobody is promised a token later than this.</summary>
-    public static readonly TimeSpan Reach = TokenParts.Term;
+    public static readonly TimeSpan Reach = LeaseTerm.OfPart;
 
     private static readonly TimeSpan SoonestAsk = TimeSpan.FromMilliseconds(20);
 
@@ -83,6 +83,7 @@ internal sealed class Reservations
             if (place == _line.First && TryPromise(place.Value, rest, now))
             {
                 _line.Remove(place);
+                TokensInLine -= tokens;
                 at = place.Value.At;
                 return true;
             }
@@ -98,6 +99,7 @@ internal sealed class Reservations
 
             newcomer.Before = _everInLine;
             _everInLine += tokens;
+            TokensInLine += tokens;
             _byRequest[request] = place = _line.AddLast(newcomer);
         }
 
@@ -107,9 +109,11 @@ internal sealed class Reservations
         return false;
     }
 
-    /// <summary>When a newcomer would be served who wants so many, behind all who wait.</summary>
-    public Instant LastInLineAt(int tokens, in TokenBucket rest) =>
-        Plan(rest).ReadyAt(tokens + (_line.First is { } first ? _everInLine - first.Value.Before : 0));
+    /// <summary>What those in line want in all; they are still to be promised it.</summary>
+    public long TokensInLine { get; private set; }
+
+    /// <summary>The rest as it will stand when the last of those promised has been served.</summary>
+    public TokenBucket RestAfter(in TokenBucket rest) => Plan(rest);
 
     /// <summary>By when all have been served, or lost their places, and the rest is full again.</summary>
     public Instant ForgottenAt(in TokenBucket rest) => Instant.Later(Plan(rest).FullAt, _line.Last is { } last ? last.Value.AskBy : default);
@@ -122,6 +126,7 @@ internal sealed class Reservations
         if (!place.Value.IsPromised)
         {
             _line.Remove(place);
+            TokensInLine -= place.Value.Tokens;
             return;
         }
 
@@ -231,6 +236,7 @@ internal sealed class Reservations
     {
         _line.Remove(place);
         _byRequest.Remove(place.Value.Request);
+        TokensInLine -= place.Value.Tokens;
     }
 
     private sealed class Reservation(RequestKey request, int tokens)

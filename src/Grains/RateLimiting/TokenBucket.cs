@@ -60,8 +60,8 @@ internal struct TokenBucket
     }
 
     /// <summary>
-    /// The first instant at which so many tokens have come, rounded up: never too early. They may be more than the bucket holds, for callers one after
-    /// the other.
+    /// The first instant at which so many tokens have come, rounded up: never too early. They may be more than the bucket holds, for callers one
+    /// after the other.
     /// </summary>
     public readonly Instant ReadyAt(long tokens) => At + TimeSpan.FromTicks(TicksToRepay(_debt + ((Int128)tokens * _cost) - _capacity));
 

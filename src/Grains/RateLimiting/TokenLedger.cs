@@ -1,8 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The authority of one rate limiter: the rest of its bucket, the parts of it that nodes hold, and the callers to whom its coming tokens are promised.
-/// Not thread-safe: the grain guards it.
+/// The authority of one rate limiter: the rest of its bucket, the parts of it that nodes hold, and the callers to whom its coming tokens are
+/// promised. Not thread-safe: the grain guards it.
 /// </summary>
 /// <remarks>
 /// It may have had a predecessor of which it knows nothing, and whose parts may still be alive for a term. Where its grain cannot rule that out, it
@@ -38,7 +38,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         _rest = new TokenBucket(policy, now);
         if (!mayFollowAnother)
             return;
-        _withheldUntil = now + TokenParts.Term;
+        _withheldUntil = now + LeaseTerm.OfPart;
         LendOut();
     }
 
@@ -79,7 +79,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         return answer with
         {
             MayHavePart = !IsWithheld && WaitingCount == 0 && Shares(now).Room(asker.Demand) > 0,
-            ComeBackAfter = answer.IsGranted || answer.RetryAfter == default ? default : ComeBackAfter(asker, answer.RetryAfter, now),
+            ComeBackAfter = answer.IsGranted || answer.RetryAfter == default ? default : ComeBackAfter(asker, now),
         };
     }
 
@@ -98,16 +98,16 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
 
         var shares = Shares(now);
         var isFree = WaitingCount == 0;
-        var served = isFree && request.AtTheDoor <= _rest.Tokens ? request.AtTheDoor : 0;
+        var served = isFree ? (int)Math.Min(request.AtTheDoor, _rest.Tokens) : 0;
         _rest.Spend(served);
 
         var room = NewRoom(part, shares.Room(part.Demand, part.Room));
         var rate = IsWithheld ? 0 : ToUnits(shares.Rate(part.Demand, room, ToPerSecond(Parts.LentRate - part.Rate)));
         if (!isFree)
             rate = Math.Min(rate, part.HeldRate);
-        var added = Math.Max(room - part.Room, 0);
-        var isNeeded = request.AtTheDoor - served;
-        var tokens = isFree ? (int)Math.Min(shares.TopUp(_rest.Tokens, isNeeded, added - _rest.Space), request.Want + added) : 0;
+        var added = room - part.Room;
+        var space = Math.Clamp(Math.Min(request.Want, part.Room) + added, 0, room); // what the node has kept free, if it still has its part, and more
+        var tokens = isFree ? (int)Math.Min(shares.TopUp(_rest.Tokens, added - _rest.Space), space) : 0;
         _rest.Spend(tokens);
         var answer = new PartGrant(
             request.Sequence,
@@ -117,9 +117,9 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             served,
             rate,
             _rest.Cost,
-            TokenParts.Term,
+            LeaseTerm.OfPart,
             shares.IsRationed(part.Demand, _rest.Tokens) ? Sooner(TokenShares.Renewal, _rest.FullAt.After(now)) : default,
-            _rest.ReadyAt(1).After(now),
+            FirstAt(1).After(now),
             _policy.Burst,
             _policy.QueueLimit);
         Parts.Lend(part, answer, now);
@@ -188,22 +188,22 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         if (!isKnown && (WaitingCount >= _policy.QueueLimit || retryAfter > Horizon))
             return new TokenGrant(false, default, retryAfter, RefusalReason.QueueFull, _policy.Burst);
         _waiting ??= new Reservations();
-        return _waiting.Ask(request.Id.Key, request.Tokens, _rest, now, out var at)
-            ? new TokenGrant(true, at.After(now), default, default, _policy.Burst)
-            : new TokenGrant(false, default, retryAfter, default, _policy.Burst) { AskAgainAfter = at.After(now) };
+        if (!_waiting.Ask(request.Id.Key, request.Tokens, _rest, now, out var at))
+            return new TokenGrant(false, default, retryAfter, default, _policy.Burst) { AskAgainAfter = at.After(now) };
+        Advance(now); // his instant may have come
+        return new TokenGrant(true, at.After(now), default, default, _policy.Burst);
     }
 
     // When one is served who comes next and wants so many, if nobody else comes: from the rest as it is, or when all is back that is lent.
     private Instant FirstAt(int tokens)
     {
-        var backAt = Instant.Later(_withheldUntil, _parts?.LastEndAt ?? default);
-        var whole = _rest;
-        whole.Advance(backAt);
+        var rest = WaitingCount == 0 ? _rest : _waiting!.RestAfter(_rest);
+        var all = tokens + (_waiting?.TokensInLine ?? 0);
+        var whole = rest;
+        whole.Advance(Instant.Later(_withheldUntil, _parts?.LastEndAt ?? default));
         whole.Lend(0, 0);
-        var whenAllIsBack = WaitingCount == 0 ? whole.ReadyAt(tokens) : _waiting!.LastInLineAt(tokens, whole);
-        if (tokens > _rest.Room || IsWithheld)
-            return whenAllIsBack;
-        var fromTheRest = WaitingCount == 0 ? _rest.ReadyAt(tokens) : _waiting!.LastInLineAt(tokens, _rest);
+        var whenAllIsBack = whole.ReadyAt(all);
+        var fromTheRest = tokens > rest.Room || IsWithheld ? Instant.Never : rest.ReadyAt(all);
         return fromTheRest < whenAllIsBack ? fromTheRest : whenAllIsBack;
     }
 
@@ -215,7 +215,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             return false;
         if (epoch == 0 || epoch == _epoch || epoch <= _predecessor)
             return true;
-        (_predecessor, _isWhollyWithheld, _withheldUntil) = (epoch, true, now + TokenParts.Term);
+        (_predecessor, _isWhollyWithheld, _withheldUntil) = (epoch, true, now + LeaseTerm.OfPart);
         _rest.Empty();
         LendOut();
         _waiting?.NoteChange();
@@ -229,8 +229,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     }
 
     // As much as is to be had; how much smaller it is to be the node hears, and says when it is. Promises were made from the rest as it was: while
-    // anybody waits no more is lent than was, and less where the next wants more than the rest can hold. (Under a smaller policy than that under which
-    // they were lent, the other parts may leave less than nothing.)
+    // anybody waits no more is lent than was, and less where the next wants more than the rest can hold. (Under a smaller policy than that under
+    // which they were lent, the other parts may leave less than nothing.)
     private int NewRoom(TokenParts.Part part, int wish)
     {
         var most = _policy.Burst - (Parts.LentRoom - part.Room);
@@ -242,12 +242,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     }
 
     // In overload a node comes for its share and no more often, unless the rest would fill in the meantime.
-    private TimeSpan ComeBackAfter(TokenParts.Part asker, TimeSpan readyAfter, Instant now)
-    {
-        var shares = Shares(now);
-        var after = shares.ComeBackAfter(asker.Demand);
-        return Later(Sooner(after, _rest.FullAt.After(now)), readyAfter < after ? readyAfter : _rest.ReadyAt(1).After(now));
-    }
+    private TimeSpan ComeBackAfter(TokenParts.Part asker, Instant now) =>
+        Later(Sooner(Shares(now).ComeBackAfter(asker.Demand), _rest.FullAt.After(now)), FirstAt(1).After(now));
 
     private TokenShares Shares(Instant now)
     {

@@ -10,9 +10,6 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 internal sealed class TokenParts
 {
-    /// <summary>How long a part is lent.</summary>
-    public static readonly TimeSpan Term = TimeSpan.FromMilliseconds(750);
-
     private readonly Dictionary<PartHolder, Part> _byHolder = [];
 
     // All terms are alike, so the order in which parts were answered is also that in which they end, and in which they are forgotten.
@@ -33,6 +30,9 @@ internal sealed class TokenParts
 
     /// <summary>Who has asked within the last two terms or so, in no order.</summary>
     public IEnumerable<Part> Known => _byHolder.Values;
+
+    /// <summary>What is known of one; null: nothing.</summary>
+    public Part? Find(PartHolder holder) => _byHolder.GetValueOrDefault(holder);
 
     /// <summary>Takes back the part that ends next: its room and its rate, and no tokens.</summary>
     public void EndNext()
@@ -126,7 +126,7 @@ internal sealed class TokenParts
     public void Lend(Part part, in PartGrant answer, Instant now)
     {
         (part.Answer, part.AnsweredRate) = (answer, answer.Rate);
-        part.EndsAt = LeaseTerm.LentUntil(now, Term);
+        part.EndsAt = LeaseTerm.LentUntil(now, LeaseTerm.OfPart);
         Reserve(part, Math.Max(part.Room, answer.Room), part.HeldRate, Math.Max(part.HeldRate, answer.Rate));
         part.Place.List!.Remove(part.Place);
         part.IsEnded = part.Room == 0 && part.Rate == 0;

@@ -7,7 +7,7 @@ namespace ReliabilityToolkit.Orleans;
 internal sealed class TokenShares
 {
     /// <summary>How often a node asks while its part is in use.</summary>
-    public static readonly TimeSpan Renewal = LeaseTerm.RenewAfter(TokenParts.Term);
+    public static readonly TimeSpan Renewal = LeaseTerm.RenewAfter(LeaseTerm.OfPart);
 
     private static readonly TimeSpan CountedFor = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan FreshFor = TimeSpan.FromMilliseconds(15);
@@ -87,10 +87,9 @@ internal sealed class TokenShares
 
     /// <summary>Tokens for a part, as far as it has room for them.</summary>
     /// <param name="rest">Tokens there are.</param>
-    /// <param name="needed">By callers at the door.</param>
     /// <param name="homeless">Tokens for which there will be no room in the rest.</param>
-    public long TopUp(long rest, int needed, long homeless) =>
-        Math.Min(rest, Math.Max(Math.Max(needed, homeless), IsPlenty(rest) ? rest / 2 : rest / Math.Max(_askers, 1)));
+    public long TopUp(long rest, long homeless) =>
+        Math.Min(rest, Math.Max(homeless, IsPlenty(rest) ? rest / 2 : rest / Math.Max(_askers, 1)));
 
     /// <summary>Whether one is not to ask before his next renewal: all want more than there is, he has his share, and the rest is scarce.</summary>
     public bool IsRationed(double demand, long rest) => _demand > _rate && demand >= FairRate(demand) && !IsPlenty(rest);

@@ -337,7 +337,7 @@ public sealed class TokenLedgerTests
         room.Should().BeGreaterThan(0);
         ledger.Reset(default);
         ledger.Rest.Tokens.Should().Be(100 - room, "what is lent is not the rest's, and comes back when its term ends");
-        ledger.Reset(At(0) + TokenParts.Term);
+        ledger.Reset(At(0) + LeaseTerm.OfPart);
         ledger.Rest.Tokens.Should().Be(100);
     }
 }

@@ -1,0 +1,62 @@
+namespace ReliabilityToolkit.Orleans.Simulation;
+
+/// <summary>
+/// The most that may be admitted: one ideal bucket that is fed with all admissions. Its level must never be below zero. One that is dated back, by a
+/// thread that slept after it had read the clock, is put where it belongs.
+/// </summary>
+internal sealed class Ceiling(string promise, RateLimiterPolicy policy)
+{
+    private readonly List<Event> _events = [];
+    private IdealBucket _ideal = new(policy);
+
+    public Int128 LevelAt(Instant now) => _ideal.LevelAt(now);
+
+    public double TokensAt(Instant now) => _ideal.TokensAt(now);
+
+    public void Take(int tokens, Instant at) => Add(new Event(at, tokens, null, 0));
+
+    /// <summary>Another policy of the same period, with the tokens that are there.</summary>
+    public void ChangeTo(RateLimiterPolicy policy, Instant at) => Add(new Event(at, 0, policy, 0));
+
+    /// <summary>So many tokens more, until the policy changes, or is told again.</summary>
+    public void Raise(int tokens, Instant at) => Add(new Event(at, 0, null, tokens));
+
+    /// <summary>All of it again, in unbounded integers; for one that was never raised.</summary>
+    public void Replay()
+    {
+        var policies = _events.Where(each => each.Policy is not null).Select(each => (each.At, each.Policy!)).Prepend((default, policy)).ToList();
+        if (IdealBucket.FirstExcess(policies, _events.Where(each => each.Policy is null).Select(each => (each.At, each.Tokens))) is { } excess)
+            throw new BrokenPromiseException(promise, $"by replay one too many at {TimeSpan.FromTicks(excess.At.Ticks)}");
+    }
+
+    private void Add(in Event happened)
+    {
+        var place = _events.Count;
+        while (place > 0 && _events[place - 1].At > happened.At)
+            place--;
+        _events.Insert(place, happened);
+        if (place == _events.Count - 1)
+        {
+            Do(happened);
+            return;
+        }
+
+        _ideal = new IdealBucket(policy);
+        foreach (var each in _events)
+            Do(each);
+    }
+
+    private void Do(in Event happened)
+    {
+        if (happened.Policy is not null)
+            _ideal.ChangeTo(happened.Policy, happened.At);
+        else if (happened.Raised > 0)
+            _ideal.Raise(happened.Raised, happened.At);
+        else
+            _ideal.Take(happened.Tokens, happened.At);
+        if (_ideal.LevelAt(happened.At) < 0)
+            throw new BrokenPromiseException(promise, $"one too many at {TimeSpan.FromTicks(happened.At.Ticks)}");
+    }
+
+    private readonly record struct Event(Instant At, int Tokens, RateLimiterPolicy? Policy, int Raised);
+}

@@ -1,0 +1,59 @@
+namespace ReliabilityToolkit.Orleans.Simulation;
+
+/// <summary>An activation: the machine, and around it what the grain does.</summary>
+internal sealed class SimulatedAuthority
+{
+    private readonly World _world;
+    private readonly AnswerLog<TokenGrant> _answers = new();
+
+    public SimulatedAuthority(World world, long epoch, RateLimiterPolicy policy, bool mayFollowAnother)
+    {
+        (_world, Epoch, BornAt) = (world, epoch, world.Now);
+        Ledger = new TokenLedger(policy, world.Now, epoch, mayFollowAnother);
+        Books = new Books(world, this, policy);
+    }
+
+    public long Epoch { get; }
+
+    public Instant BornAt { get; }
+
+    public TokenLedger Ledger { get; }
+
+    public Books Books { get; }
+
+    /// <summary>Whether anybody has asked it anything.</summary>
+    public bool IsUsed { get; private set; }
+
+    public PartGrant Renew(SimulatedNode node, in PartRequest request)
+    {
+        Hear(request.Epoch);
+        var grant = Ledger.Renew(request, _world.Now);
+        Books.Answered(node, request, grant);
+        return grant;
+    }
+
+    public TokenGrant Acquire(SimulatedNode node, in TokenRequest request)
+    {
+        Ledger.Describe(_world.Now);
+        var before = Ledger.Rest.Units;
+        var grant = RateLimiterGrain.AcquireOnce(Ledger, _answers, request, _world.Now);
+        if (!grant.IsVoid())
+            Hear(request.Epoch); // a request that nobody awaits any more does not reach the machine
+        Books.Answered(node, request, grant, before - Ledger.Rest.Units);
+        return grant;
+    }
+
+    public void Cancel(in RequestId id)
+    {
+        _answers.Void(id, _world.Now);
+        Books.Cancelled(id.Key);
+        Ledger.Cancel(id.Key, _world.Now);
+    }
+
+    private void Hear(long epoch)
+    {
+        if (!IsUsed && (epoch == 0 || epoch == Epoch))
+            _world.StartedUnaware(this);
+        IsUsed = true;
+    }
+}

@@ -1,0 +1,48 @@
+using System.Globalization;
+
+namespace ReliabilityToolkit.Orleans.Simulation;
+
+/// <summary>Many small worlds, each of its own seed.</summary>
+internal static class Swarm
+{
+    private const int Seeds = 2_000;
+
+    /// <summary>
+    /// Runs as many as SIMULATION_SEEDS says (2,000), or the one of SIMULATION_SEED. The first that breaks a promise is told with all its options.
+    /// </summary>
+    /// <exception cref="BrokenPromiseException">In one of them a checker found something.</exception>
+    public static void Run()
+    {
+        var (first, count) = (Number("SIMULATION_SEED"), Number("SIMULATION_SEEDS"));
+        if (first is { } seed)
+            Run(seed);
+        else
+            Run(1, count ?? Seeds);
+    }
+
+    /// <summary>Runs those of some seeds.</summary>
+    /// <returns>Events in all.</returns>
+    public static long Run(ulong first, ulong count)
+    {
+        var events = 0L;
+        for (var seed = first; seed < first + count; seed++)
+            events += Run(seed);
+        return events;
+    }
+
+    private static long Run(ulong seed)
+    {
+        var scenario = Scenario.Draw(seed);
+        try
+        {
+            return new World(scenario).Run().Events;
+        }
+        catch (BrokenPromiseException e)
+        {
+            throw new BrokenPromiseException(e.Promise, $"{e.Finding}. SIMULATION_SEED={seed} replays it: {scenario}");
+        }
+    }
+
+    private static ulong? Number(string variable) =>
+        ulong.TryParse(Environment.GetEnvironmentVariable(variable), CultureInfo.InvariantCulture, out var number) ? number : null;
+}
