@@ -27,14 +27,26 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
     /// <summary>Tokens have been taken from a part that it lent, or given by itself, at this (true) time.</summary>
     public void Admitted(int tokens, Instant at) => _ceiling.Take(tokens, at);
 
-    public void Answered(SimulatedNode node, in PartRequest request, in PartGrant grant)
+    /// <summary>How often tokens, room or rate have moved between the rest and a part.</summary>
+    public long Moves { get; private set; }
+
+    public void Answered(SimulatedNode node, in PartRequest request, in PartGrant grant, bool isRestChanged)
     {
-        if (grant.Sequence != 0 && grant.Term > TimeSpan.Zero && (!_underWay.TryGetValue(node, out var last) || last.Sequence != grant.Sequence))
+        if (grant.Sequence == 0 || grant.Term == TimeSpan.Zero)
+            return;
+        if (_underWay.TryGetValue(node, out var last) && last.Sequence == grant.Sequence)
+        {
+            if (isRestChanged || last != grant)
+                throw new BrokenPromiseException("Once", $"request {grant.Sequence} of node {node.Number} was answered anew");
+        }
+        else
         {
             if (grant.Served > 0)
                 world.AdmittedThere(node, authority, grant.Served, world.Now);
             if (request.AtTheDoor > grant.Served && authority.Ledger.Rest.Tokens > 0 && authority.Ledger.Describe(world.Now).Waiting == 0)
                 throw new BrokenPromiseException("Needed", $"the rest has what those at the door of node {node.Number} want");
+            if (grant.Tokens > 0 || grant.Served > 0 || grant.Room != last.Room || grant.Rate != last.Rate)
+                Moves++;
             _underWay[node] = grant;
         }
     }
@@ -54,6 +66,10 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
             if (!_spentFor.TryAdd(key, spent))
                 throw new BrokenPromiseException("Once", $"{key} was done twice");
             world.AdmittedThere(node, authority, request.Tokens, world.Now);
+        }
+        else if (grant.ReadyAfter > LeaseTerm.OfPart)
+        {
+            throw new BrokenPromiseException("Reach", $"{grant.ReadyAfter} ahead was promised");
         }
         else if (grant.IsGranted && grant.ReadyAfter > TimeSpan.Zero && _promised.TryAdd(key, (node, world.Now + grant.ReadyAfter, request.Tokens)))
         {
@@ -112,7 +128,12 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
             if (isHeld)
                 all += part.UnitsAt(node.Clock) * rest.Cost / part.Cost;
             if (authority.Ledger.Parts.Find(node.Stock.Holder) is not { IsEnded: false } known)
+            {
+                if (isHeld && part.Room > 0 && node.Clock < part.EndsAt)
+                    throw new BrokenPromiseException("Term", $"node {node.Number} has a part that has ended for its lender");
                 continue;
+            }
+
             var (givenBack, awaited) = node.Stock.Books;
             if (_underWay.TryGetValue(node, out var grant) && grant.Sequence == awaited && known.Answer.Sequence == awaited)
                 all += (Int128)grant.Tokens * rest.Cost;

@@ -142,7 +142,8 @@ internal sealed record Scenario
             LivesOn = chances.Is(0.3),
             PolicyChanges = Some(0.3, 1),
         };
-        return chances.Is(0.2) ? scenario.WithoutFaults() : scenario;
+        return chances.Is(0.1) ? scenario.WithoutFaults() with { Traffic = Traffic.ComingBack, Attempts = 0, Waiters = 0 }
+            : chances.Is(0.1) ? scenario.WithoutFaults() : scenario;
 
         double Some(double least, double most) => chances.Is(0.4) ? least + (chances.Next() * (most - least)) : 0;
     }

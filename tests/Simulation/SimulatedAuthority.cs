@@ -5,6 +5,7 @@ internal sealed class SimulatedAuthority
 {
     private readonly World _world;
     private readonly AnswerLog<TokenGrant> _answers = new();
+    private bool _hasSuccessor;
 
     public SimulatedAuthority(World world, long epoch, RateLimiterPolicy policy, bool mayFollowAnother)
     {
@@ -27,8 +28,12 @@ internal sealed class SimulatedAuthority
     public PartGrant Renew(SimulatedNode node, in PartRequest request)
     {
         Hear(request.Epoch);
+        Ledger.Describe(_world.Now);
+        var before = Ledger.Rest.Units;
         var grant = Ledger.Renew(request, _world.Now);
-        Books.Answered(node, request, grant);
+        Books.Answered(node, request, grant, before != Ledger.Rest.Units);
+        if (_hasSuccessor && (grant.Room > 0 || grant.Tokens > 0 || grant.Served > 0))
+            throw new BrokenPromiseException("Successor", "one that has heard of its successor lends");
         return grant;
     }
 
@@ -36,10 +41,13 @@ internal sealed class SimulatedAuthority
     {
         Ledger.Describe(_world.Now);
         var before = Ledger.Rest.Units;
-        var grant = RateLimiterGrain.AcquireOnce(Ledger, _answers, request, _world.Now);
+        var grant = _answers.Once(
+            request.Id, _world.Now, Ledger, request, static (ledger, request, now) => ledger.Acquire(request, now));
         if (!grant.IsVoid())
             Hear(request.Epoch); // a request that nobody awaits any more does not reach the machine
         Books.Answered(node, request, grant, before - Ledger.Rest.Units);
+        if (_hasSuccessor && grant.IsGranted && before != Ledger.Rest.Units)
+            throw new BrokenPromiseException("Successor", "one that has heard of its successor admits");
         return grant;
     }
 
@@ -55,5 +63,6 @@ internal sealed class SimulatedAuthority
         if (!IsUsed && (epoch == 0 || epoch == Epoch))
             _world.StartedUnaware(this);
         IsUsed = true;
+        _hasSuccessor |= epoch > Epoch;
     }
 }

@@ -57,11 +57,14 @@ internal sealed class SimulatedNode
     }
 
     /// <summary>A thread that was about to take a token goes on, with the clock that it read before it fell asleep.</summary>
-    public void WakeUp(TokenLot lot, Instant clock, Instant readAt, long epoch)
+    public void WakeUp(in Sleeper sleeper)
     {
-        if (lot.TryTake(1, clock))
-            _world.AdmittedHere(this, 1, epoch, readAt);
+        if (sleeper.Lot.TryTake(1, sleeper.LookAt, sleeper.Clock))
+            _world.AdmittedHere(this, 1, sleeper.Epoch, sleeper.ReadAt);
     }
+
+    /// <summary>A thread that is about to take a token, and falls asleep.</summary>
+    public Sleeper FallAsleep() => new(Stock.Lot, Stock.Lot.LookAt, Clock, _world.Now, Stock.Part.Epoch);
 
     public void OnArrival(int tokens, CallerPatience patience, bool isBack = false)
     {
@@ -69,7 +72,7 @@ internal sealed class SimulatedNode
         var part = Stock.Part;
         var epoch = part.Epoch;
         var lot = Stock.Lot;
-        if (lot.TryTake(tokens, Clock))
+        if (lot.TryTake(tokens, lot.LookAt, Clock))
         {
             CheckOrder(long.MaxValue);
             _world.AdmittedHere(this, tokens, epoch, _world.Now);
@@ -320,6 +323,9 @@ internal sealed class Waiting(TokenCaller caller, Instant since, long number, Ce
 
     public Instant AskedAt { get; set; }
 
+    /// <summary>How much had moved between the rest and the parts when the authority answered.</summary>
+    public long MovesBefore { get; set; }
+
     public int Asks { get; set; }
 
     public int Answers { get; set; }
@@ -328,6 +334,9 @@ internal sealed class Waiting(TokenCaller caller, Instant since, long number, Ce
 
     public bool IsDecided { get; set; }
 }
+
+/// <summary>What a thread had read when it fell asleep.</summary>
+internal readonly record struct Sleeper(TokenLot Lot, Instant LookAt, Instant Clock, Instant ReadAt, long Epoch);
 
 /// <summary>What one central bucket would have done with a caller.</summary>
 internal readonly record struct Central(bool IsAdmitted, TimeSpan Wait);

@@ -30,6 +30,31 @@ internal static class Swarm
         return events;
     }
 
+    /// <summary>The first seed in whose world a checker finds something.</summary>
+    /// <param name="promise">Which checker; others are passed over.</param>
+    /// <param name="count">How many seeds are tried, from 1 on.</param>
+    /// <returns>The seed and what was found; null where nothing was.</returns>
+    public static string? Find(string promise, ulong count)
+    {
+        for (var seed = 1UL; seed <= count; seed++)
+        {
+            try
+            {
+                Run(seed);
+            }
+            catch (BrokenPromiseException e) when (e.Promise == promise)
+            {
+                return e.Message;
+            }
+            catch (BrokenPromiseException)
+            {
+                // Another checker was quicker in this world.
+            }
+        }
+
+        return null;
+    }
+
     private static long Run(ulong seed)
     {
         var scenario = Scenario.Draw(seed);

@@ -22,6 +22,7 @@ internal sealed class World
     private Instant _raisedUntil = Instant.Never;
     private Instant _oldDiesAt;
     private bool _isOneMoreComingBack;
+    private long _movesBefore;
     private int _incarnations;
 
     public World(Scenario scenario)
@@ -155,14 +156,19 @@ internal sealed class World
     public void Decided(TimeSpan wait, in Central central, bool isAdmitted) =>
         Totals.Decided(wait, central, isAdmitted, IsMeasured);
 
-    /// <summary>Where nobody else comes before him, he comes back when he was told to, and must be admitted.</summary>
+    /// <summary>
+    /// Where nobody else comes before him, he comes back when he was told to, and must be admitted; unless a renewal has moved something between
+    /// the rest and a part in the meantime.
+    /// </summary>
     public void Refused(SimulatedNode node, Waiting waiting)
     {
         if (Scenario.Traffic != Traffic.ComingBack || waiting.Caller.Patience != CallerPatience.ForAnAnswer)
             return;
-        if (waiting.IsBack)
+        if (waiting.IsBack && _movesBefore == Authority.Books.Moves)
             throw new BrokenPromiseException("L5", $"refused again, when he came back as told, at {TimeSpan.FromTicks(Now.Ticks)}");
-        _isOneMoreComingBack = true;
+        if (waiting.Asks == 0 && node.Stock.Part.Room == 0)
+            return; // he was told what another had been told before
+        (_isOneMoreComingBack, _movesBefore) = (true, waiting.Asks == 0 ? Authority.Books.Moves : waiting.MovesBefore);
         Plan(What.Return, node, waiting.Caller.RetryAfter, waiting.Caller.Tokens);
     }
 
@@ -265,8 +271,7 @@ internal sealed class World
                 OnAnswer((Letter)entry.Message!);
                 break;
             case What.WakeUp:
-                var (lot, clock, readAt, epoch) = ((TokenLot, Instant, Instant, long))entry.Message!;
-                node!.WakeUp(lot, clock, readAt, epoch);
+                node!.WakeUp((Sleeper)entry.Message!);
                 break;
             case What.Fault:
                 OnFault((Fault)entry.Message!);
@@ -300,7 +305,7 @@ internal sealed class World
         {
             Traffic.OnOff => Now.Ticks % TimeSpan.TicksPerSecond > TimeSpan.TicksPerSecond * 3 / 10,
             Traffic.LateJoiner => number == _nodes.Length - 1 && Now < At(Scenario.Seconds / 2),
-            Traffic.ComingBack => _isOneMoreComingBack,
+            Traffic.ComingBack => _isOneMoreComingBack || _nodes.Any(node => node.Undecided > 0),
             _ => false,
         };
         var node = _nodes[number];
@@ -358,6 +363,7 @@ internal sealed class World
             try
             {
                 Send(letter.Node, false, new Letter(letter.Node) { Waiting = letter.Waiting, TokenGrant = authority.Acquire(letter.Node, asked) });
+                letter.Waiting!.MovesBefore = authority.Books.Moves;
             }
             catch (ArgumentOutOfRangeException)
             {
@@ -413,8 +419,9 @@ internal sealed class World
                 break;
             case Fault.Pause:
                 var wakesAt = Now + (LeaseTerm.OfPart * 3 * _chances.Next() * _chances.Next());
-                _agenda.Plan(wakesAt, What.WakeUp, node, (node.Stock.Lot, node.Clock, Now, node.Stock.Part.Epoch));
-                node.PauseUntil(wakesAt);
+                _agenda.Plan(wakesAt, What.WakeUp, node, node.FallAsleep());
+                if (_chances.Is(0.5))
+                    node.PauseUntil(wakesAt); // or only that one thread slept
                 break;
             case Fault.Crash:
                 node.IsGone = true;

@@ -98,7 +98,7 @@ internal sealed class HeldPart(Instant now)
     /// <returns>For how many.</returns>
     public int KeepFree(TimeSpan arriveAfter)
     {
-        var comes = (long)(_rate * (double)arriveAfter.Ticks / _cost) + 1;
+        var comes = (long)((((Int128)_rate * arriveAfter.Ticks) + _fraction) / _cost) + 1;
         return _keptFree = (int)Math.Clamp(Room - Level - _slack - comes, 0, Room);
     }
 

@@ -24,14 +24,14 @@ internal sealed class TokenLot(int tokens)
     }
 
     /// <summary>
-    /// Takes tokens that were there at an instant. A thread that slept since it read the clock may find that somebody has looked in the meantime:
-    /// what it takes may have been earned later, so it must not date it back, and leaves it.
+    /// Takes tokens that were there at an instant. A thread that slept since then may find that somebody has looked in the meantime: what it takes
+    /// may have been earned later, so it must not date it back, and leaves it.
     /// </summary>
     /// <param name="tokens">At least 1.</param>
+    /// <param name="lookAt"><see cref="LookAt"/>, read before the clock was.</param>
     /// <param name="now">Read after the lot was.</param>
-    public bool TryTake(int tokens, Instant now)
+    public bool TryTake(int tokens, Instant lookAt, Instant now)
     {
-        var lookAt = LookAt;
         if (now >= lookAt || !TryTake(tokens))
             return false;
         if (LookAt == lookAt)

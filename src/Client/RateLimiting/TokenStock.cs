@@ -39,7 +39,10 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     private Instant _askedAt = now;
     private Instant _renewAt = Instant.Never;
     private Instant _noPartUntil = now;
-    private Instant _deniedUntil = now;
+    private Instant _deniedUntil = now; // to those at the door
+    private Instant _inVainUntil = now; // is it to ask for a caller who wants so many or fewer
+    private int _inVainTokens;
+    private Instant _inVainReadyAt = now;
     private TimeSpan _roundTrip = TimeSpan.FromMilliseconds(1);
 
     public PartHolder Holder { get; } = holder;
@@ -60,9 +63,9 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         {
             var dueAt = _part.Room > 0 ? _part.EndsAt : Instant.Never;
             if (_line.First is { } first)
-                dueAt = Earlier(dueAt, _part.ReadyAt(first.Value.Tokens));
+                dueAt = Sooner(dueAt, _part.ReadyAt(first.Value.Tokens));
             if (!_isAsking)
-                dueAt = Earlier(dueAt, Earlier(_line.Count > 0 ? NeededAt : Instant.Never, _wantsPart ? _noPartUntil : _renewAt));
+                dueAt = Sooner(dueAt, Sooner(_line.Count > 0 ? NeededAt : Instant.Never, _wantsPart ? _noPartUntil : _renewAt));
             return dueAt;
         }
     }
@@ -87,23 +90,27 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
 
         _demand.Add(tokens);
         _isUsed = true;
+        var isForLine = tokens <= _part.Reach && (tokens == 1 || patience == CallerPatience.ForTokens);
         if (patience == CallerPatience.None)
         {
             _isForStock = true;
             _wantsPart |= _part.Room == 0;
-            Refuse(caller, _part.Room == 0 ? RefusalReason.NoLocalStock : RefusalReason.RateLimited, now);
+            Refuse(caller, _part.Room == 0 ? RefusalReason.NoLocalStock : RefusalReason.RateLimited, _deniedUntil, now);
+        }
+        else if (!isForLine)
+        {
+            if (patience == CallerPatience.ForAnAnswer && now < _inVainUntil && tokens <= _inVainTokens)
+                Refuse(caller, RefusalReason.RateLimited, _inVainReadyAt, now);
+            else
+                caller.Becomes(CallerFate.AsksThere, now);
         }
         else if (patience == CallerPatience.ForAnAnswer && now < _deniedUntil)
         {
-            Refuse(caller, RefusalReason.RateLimited, now);
-        }
-        else if (tokens > _part.Reach || (tokens > 1 && patience == CallerPatience.ForAnAnswer))
-        {
-            caller.Becomes(CallerFate.AsksThere, now);
+            Refuse(caller, RefusalReason.RateLimited, _deniedUntil, now);
         }
         else if (patience == CallerPatience.ForTokens && _line.Count >= _queueLimit)
         {
-            Refuse(caller, RefusalReason.QueueFull, now);
+            Refuse(caller, RefusalReason.QueueFull, _deniedUntil, now);
         }
         else
         {
@@ -163,8 +170,10 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         }
         else
         {
-            _deniedUntil = Instant.Later(_deniedUntil, now + grant.ComeBackAfter);
-            caller.IsRefused(grant.Reason, Later(grant.RetryAfter, grant.ComeBackAfter));
+            var readyAt = now + Later(grant.RetryAfter, grant.ComeBackAfter);
+            if (now >= _inVainUntil || caller.Tokens >= _inVainTokens)
+                (_inVainUntil, _inVainTokens, _inVainReadyAt) = (now + grant.ComeBackAfter, caller.Tokens, readyAt);
+            Refuse(caller, grant.Reason, readyAt, now);
         }
     }
 
@@ -172,7 +181,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     public void Fail(TokenCaller caller, Instant now)
     {
         if (caller.Fate == CallerFate.AsksThere)
-            Refuse(caller, RefusalReason.AuthorityUnavailable, now);
+            Refuse(caller, RefusalReason.AuthorityUnavailable, _deniedUntil, now);
     }
 
     /// <summary>Whether there is something to tell the authority of the part now; one request is open at a time.</summary>
@@ -271,7 +280,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     /// <summary>Tokens given back in all, and the number of the request whose answer is awaited; for whoever checks the books.</summary>
     public (long GivenBack, long Awaited) Books => (_givenBack, _isAsking ? _sequence : 0);
 
-    private static Instant Earlier(Instant left, Instant right) => left < right ? left : right;
+    private static Instant Sooner(Instant left, Instant right) => left < right ? left : right;
 
     private static TimeSpan Later(TimeSpan left, TimeSpan right) => left > right ? left : right;
 
@@ -341,7 +350,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             var next = node.Next;
             if (node.Value.Patience != CallerPatience.ForTokens && (_atTheDoor > 0 || now < _deniedUntil))
             {
-                Refuse(node.Value, reason, now);
+                Refuse(node.Value, reason, _deniedUntil, now);
                 _line.Remove(node);
             }
 
@@ -357,6 +366,10 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         _atTheDoor--;
     }
 
-    private void Refuse(TokenCaller caller, RefusalReason reason, Instant now) =>
-        caller.IsRefused(reason, Earlier(_part.ReadyAt(caller.Tokens), Instant.Later(_deniedUntil, now)).After(now));
+    // He is told when the part has what he wants; where it never will, when it is worth asking again.
+    private void Refuse(TokenCaller caller, RefusalReason reason, Instant otherwiseAt, Instant now)
+    {
+        var readyAt = _part.ReadyAt(caller.Tokens);
+        caller.IsRefused(reason, (readyAt == Instant.Never ? otherwiseAt : readyAt).After(now));
+    }
 }

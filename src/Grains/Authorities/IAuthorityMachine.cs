@@ -21,4 +21,7 @@ internal interface IAnswers<TAnswer>
     /// <param name="answeredAt">When.</param>
     /// <param name="now">When the same request came again.</param>
     TAnswer Repeat(in TAnswer earlier, Instant answeredAt, Instant now);
+
+    /// <summary>Whether it decides the request. If not, the same is asked again, and is no repetition.</summary>
+    bool IsFinal(in TAnswer answer) => true;
 }

@@ -51,29 +51,12 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Cha
 
     ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
-    /// <summary>An acquire, once. One who is still in line has no answer that is remembered, and asks again under the same number.</summary>
-    internal static TokenGrant AcquireOnce(TokenLedger ledger, AnswerLog<TokenGrant> answers, in TokenRequest request, Instant now)
-    {
-        switch (answers.Find(request.Id, now, out var earlier))
-        {
-            case RequestState.Void:
-                return default;
-            case RequestState.Done:
-                return ledger.Repeat(earlier.Answer, earlier.At, now);
-        }
-
-        var answer = ledger.Acquire(request, now);
-        if (answer.AskAgainAfter == TimeSpan.Zero)
-            answers.Remember(request.Id, answer, now);
-        return answer;
-    }
-
     protected override RateLimiterPolicy Find(PolicySet policies, string policyName) => policies.RateLimiter(policyName);
 
     protected override TokenLedger Create(RateLimiterPolicy policy, Instant now, long epoch) => new(policy, now, epoch);
 
     private TokenGrant Acquire(in TokenRequest request) =>
-        Do((Answers, request), static (ledger, call, now) => AcquireOnce(ledger, call.Answers, call.request, now));
+        DoOnce(request.Id, request, static (ledger, request, now) => ledger.Acquire(request, now));
 
     private Acknowledgement Cancel(RequestId earlier) => TakeBack(earlier, static (ledger, request, now) => ledger.Cancel(request, now));
 

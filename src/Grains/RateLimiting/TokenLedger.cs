@@ -135,6 +135,9 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         ComeBackAfter = (answeredAt + earlier.ComeBackAfter).After(now),
     };
 
+    /// <inheritdoc/>
+    public bool IsFinal(in TokenGrant answer) => answer.AskAgainAfter == TimeSpan.Zero;
+
     /// <summary>
     /// Takes back what an earlier request was promised. Too late once its instant has come: that token counts as spent, for in the meantime the
     /// bucket may have overflowed in its place. (Burst 1: A is served at 1 s and goes at 2 s, when B was served too; a token given back now would be

@@ -60,7 +60,8 @@ internal sealed class AnswerLog<TAnswer>
         }
 
         var answer = verb(machine, request, now);
-        Remember(id, answer, now);
+        if (machine.IsFinal(answer))
+            Remember(id, answer, now);
         return answer;
     }
 

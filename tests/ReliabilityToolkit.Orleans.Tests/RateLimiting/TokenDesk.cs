@@ -9,7 +9,7 @@ internal sealed class TokenDesk(RateLimiterPolicy policy, Instant now)
     public Instant MemorableUntil => _ledger.MemorableUntil;
 
     public TokenGrant Acquire(in TokenRequest request, Instant now) =>
-        RateLimiterGrain.AcquireOnce(_ledger, _answers, request, now);
+        _answers.Once(request.Id, now, _ledger, request, static (ledger, request, now) => ledger.Acquire(request, now));
 
     public void Cancel(in TokenCancellation cancellation, Instant now)
     {
