@@ -115,6 +115,14 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
         }
     }
 
+    /// <summary>A node has just taken something from the part that it holds.</summary>
+    public void CheckTerm(SimulatedNode node)
+    {
+        authority.Ledger.Describe(world.Now);
+        if (authority.Ledger.Parts.Find(node.Stock.Holder) is null or { IsEnded: true })
+            throw new BrokenPromiseException("Term", $"node {node.Number} has spent of a part that has ended for its lender");
+    }
+
     /// <summary>The sum, after an event.</summary>
     public void Check()
     {
@@ -128,12 +136,9 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
             if (isHeld)
                 all += part.UnitsAt(node.Clock) * rest.Cost / part.Cost;
             if (authority.Ledger.Parts.Find(node.Stock.Holder) is not { IsEnded: false } known)
-            {
-                if (isHeld && part.Room > 0 && node.Clock < part.EndsAt)
-                    throw new BrokenPromiseException("Term", $"node {node.Number} has a part that has ended for its lender");
                 continue;
-            }
-
+            if (isHeld)
+                CheckRules(node, part, known, rest);
             var (givenBack, awaited) = node.Stock.Books;
             if (_underWay.TryGetValue(node, out var grant) && grant.Sequence == awaited && known.Answer.Sequence == awaited)
                 all += (Int128)grant.Tokens * rest.Cost;
@@ -146,6 +151,19 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
                 "Sum",
                 $"{(double)all / rest.Cost} tokens stand in rest and parts, {_ceiling.TokensAt(world.Now)} in the ideal bucket, "
                 + $"at {TimeSpan.FromTicks(world.Now.Ticks)}");
+    }
+
+    // The five rules' own bounds: by the lender's clock, what a node holds is no more than what was set aside for it, and no longer.
+    private static void CheckRules(SimulatedNode node, HeldPart part, TokenParts.Part known, in TokenBucket rest)
+    {
+        if (node.Clock >= part.EndsAt)
+            return;
+        if (known.Rate < rest.FullRate && part.Rate * (1 + node.Speed) * rest.Cost > (double)known.Rate * part.Cost * (1 + 1e-12))
+            throw new BrokenPromiseException("Rate", $"node {node.Number} earns more than what was set aside for it");
+        if (part.Room > known.Room)
+            throw new BrokenPromiseException("Room", $"node {node.Number} has a room of {part.Room}, set aside were {known.Room}");
+        if (part.Sequence == known.Answer.Sequence && node.TrueTime(part.EndsAt) > known.EndsAt)
+            throw new BrokenPromiseException("Term", $"node {node.Number} holds its part for longer than its lender");
     }
 
     /// <summary>By replay.</summary>

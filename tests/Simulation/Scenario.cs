@@ -89,6 +89,9 @@ internal sealed record Scenario
     /// <summary>How often in a second one of the nodes stands still, for up to three terms.</summary>
     public double Pauses { get; init; }
 
+    /// <summary>The share of hits that fall asleep, for up to 20 ms, between reading the clock and taking the token.</summary>
+    public double Sleepers { get; init; }
+
     /// <summary>How often in a second one of the nodes dies; another takes its place.</summary>
     public double Crashes { get; init; }
 
@@ -125,23 +128,26 @@ internal sealed record Scenario
             RoundTrip = chances.One(0.2, 1, 20, 60),
             IsSkewed = chances.Is(0.3),
             Traffic = chances.One(Traffic.Steady, Traffic.Steady, Traffic.Bursts, Traffic.OnOff, Traffic.OneHot, Traffic.LateJoiner),
-            MostTokens = chances.Is(0.4) ? chances.Next(2, 8) : 1,
+            MostTokens = chances.Is(0.4) ? chances.One(2, 4, 8, 20) : 1,
             Attempts = chances.Is(0.3) ? chances.Next() : 0,
             Waiters = chances.Is(0.4) ? chances.Next() : 0,
             Patience = chances.One(0, 20, 300),
             Seconds = seconds,
-            Drain = 3.5,
             Loss = Some(0.02, 0.3),
             Duplication = Some(0.02, 0.5),
             Delay = Some(0.02, 0.5),
             Partitions = Some(0.5, 4),
             Pauses = Some(0.5, 8),
+            Sleepers = Some(0.01, 0.2),
             Crashes = Some(0.2, 3),
             Drift = Some(100, 1_000),
             Losses = Some(0.3, 1),
             LivesOn = chances.Is(0.3),
             PolicyChanges = Some(0.3, 1),
         };
+        var most = Math.Min(scenario.MostTokens, scenario.Burst);
+        var lines = (scenario.Nodes + 1) * scenario.QueueLimit * most; // tokens for which somebody may wait at the end
+        scenario = scenario with { MostTokens = most, Drain = 3 + (1.0 * lines / rate) };
         return chances.Is(0.1) ? scenario.WithoutFaults() with { Traffic = Traffic.ComingBack, Attempts = 0, Waiters = 0 }
             : chances.Is(0.1) ? scenario.WithoutFaults() : scenario;
 
@@ -155,6 +161,7 @@ internal sealed record Scenario
         Delay = 0,
         Partitions = 0,
         Pauses = 0,
+        Sleepers = 0,
         Crashes = 0,
         Drift = 0,
         Losses = 0,

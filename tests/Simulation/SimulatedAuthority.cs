@@ -7,10 +7,10 @@ internal sealed class SimulatedAuthority
     private readonly AnswerLog<TokenGrant> _answers = new();
     private bool _hasSuccessor;
 
-    public SimulatedAuthority(World world, long epoch, RateLimiterPolicy policy, bool mayFollowAnother)
+    public SimulatedAuthority(World world, long epoch, RateLimiterPolicy told, RateLimiterPolicy policy, bool mayFollowAnother)
     {
         (_world, Epoch, BornAt) = (world, epoch, world.Now);
-        Ledger = new TokenLedger(policy, world.Now, epoch, mayFollowAnother);
+        Ledger = new TokenLedger(told, world.Now, epoch, mayFollowAnother);
         Books = new Books(world, this, policy);
     }
 

@@ -43,6 +43,9 @@ internal sealed class SimulatedNode
     /// <summary>What the node's clock shows.</summary>
     public Instant Clock => ClockAt(_world.Now);
 
+    /// <summary>By how much its clock is faster than the true time.</summary>
+    public double Speed => _speed;
+
     /// <summary>Those who are not decided yet.</summary>
     public int Undecided => _inLine.Count + _asking;
 
@@ -174,6 +177,15 @@ internal sealed class SimulatedNode
             GoOn(waiting);
     }
 
+    /// <summary>The first instant of the true time at which the node's clock shows this.</summary>
+    public Instant TrueTime(Instant clock)
+    {
+        var time = new Instant((long)((clock.Ticks - _origin) / (1 + _speed)) - 2);
+        while (ClockAt(time) < clock)
+            time += new TimeSpan(1);
+        return time;
+    }
+
     // What the shell does after every verb: it tells callers what became of them, sends what is to be sent, and sets its timer.
     private void Follow()
     {
@@ -293,15 +305,6 @@ internal sealed class SimulatedNode
     }
 
     private Instant ClockAt(Instant time) => new(_origin + time.Ticks + (long)(time.Ticks * _speed));
-
-    // A timer fires at this time or a tick later.
-    private Instant TrueTime(Instant clock)
-    {
-        var time = new Instant((long)((clock.Ticks - _origin) / (1 + _speed)));
-        while (ClockAt(time) < clock)
-            time += new TimeSpan(1);
-        return time;
-    }
 }
 
 /// <summary>A caller who is not decided yet, as the shell sees him.</summary>

@@ -37,7 +37,7 @@ internal sealed class World
         _faultsEnd = At(scenario.Seconds * scenario.Faulty);
         _end = At(scenario.Seconds + scenario.Drain);
         _measuredFrom = At(scenario.WarmUp);
-        _authorities.Add(new SimulatedAuthority(this, 1, _policy, mayFollowAnother: false));
+        _authorities.Add(new SimulatedAuthority(this, 1, Told(_policy), _policy, mayFollowAnother: false));
         _nodes = new SimulatedNode[scenario.Nodes];
         _rates = new double[scenario.Nodes];
         _hearsOld = new bool[scenario.Nodes];
@@ -143,7 +143,10 @@ internal sealed class World
     public void AdmittedHere(SimulatedNode node, int tokens, long epoch, Instant at)
     {
         Totals.Admitted(node.Number, tokens, IsMeasured);
-        Admitted(_authorities.Find(authority => authority.Epoch == epoch)!, tokens, at);
+        var lender = _authorities.Find(authority => authority.Epoch == epoch)!;
+        if (at == Now && Scenario.ChecksBooks)
+            lender.Books.CheckTerm(node);
+        Admitted(lender, tokens, at);
     }
 
     /// <summary>Tokens were given by an authority itself.</summary>
@@ -166,8 +169,8 @@ internal sealed class World
             return;
         if (waiting.IsBack && _movesBefore == Authority.Books.Moves)
             throw new BrokenPromiseException("L5", $"refused again, when he came back as told, at {TimeSpan.FromTicks(Now.Ticks)}");
-        if (waiting.Asks == 0 && node.Stock.Part.Room == 0)
-            return; // he was told what another had been told before
+        if ((waiting.Asks == 0 && node.Stock.Part.Room == 0) || node.Stock.Books.Awaited != 0)
+            return; // he was told what another had been told before, or what is under way moves something
         (_isOneMoreComingBack, _movesBefore) = (true, waiting.Asks == 0 ? Authority.Books.Moves : waiting.MovesBefore);
         Plan(What.Return, node, waiting.Caller.RetryAfter, waiting.Caller.Tokens);
     }
@@ -245,7 +248,8 @@ internal sealed class World
                 OnArrival((int)entry.Message!);
                 break;
             case What.Return:
-                node!.OnArrival((int)entry.Message!, CallerPatience.ForAnAnswer, isBack: true);
+                if (Now < _arrivalsEnd)
+                    node!.OnArrival((int)entry.Message!, CallerPatience.ForAnAnswer, isBack: true);
                 break;
             case What.Leave:
                 node!.OnLeave((Waiting)entry.Message!);
@@ -313,6 +317,8 @@ internal sealed class World
             return;
         for (var i = Scenario.Traffic == Traffic.Bursts ? 10 : 1; i > 0; i--)
         {
+            if (AreThereFaults && _chances.Is(Scenario.Sleepers))
+                Plan(What.WakeUp, node, TimeSpan.FromMilliseconds(20 * _chances.Next()), node.FallAsleep());
             var most = Math.Min(Scenario.MostTokens, _policy.Burst);
             node.OnArrival(most == 1 ? 1 : _chances.Next(1, most + 1), Patience());
         }
@@ -351,6 +357,7 @@ internal sealed class World
     private void OnRequest(Letter letter)
     {
         var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
+        _hearsOld[letter.Node.Number] ^= isOldAlive && _chances.Is(0.1);
         var authority = isOldAlive && _hearsOld[letter.Node.Number] ? _authorities[^2] : Authority;
         if (letter.PartRequest is { } request)
         {
@@ -440,10 +447,10 @@ internal sealed class World
     {
         if (Now < _oldDiesAt || (_raisedUntil != Instant.Never && Now < _raisedUntil))
             return; // one at a time
-        _authorities.Add(new SimulatedAuthority(this, Authority.Epoch + 1 + _chances.Next(0, 3), _policy, mayFollowAnother: true));
+        _authorities.Add(new SimulatedAuthority(this, Authority.Epoch + 1 + _chances.Next(0, 3), Told(_policy), _policy, mayFollowAnother: true));
         if (!Scenario.LivesOn)
             return;
-        _oldDiesAt = Now + (LeaseTerm.OfPart * 2 * _chances.Next());
+        _oldDiesAt = Now + (LeaseTerm.OfPart * 3 * _chances.Next());
         for (var i = 0; i < _hearsOld.Length; i++)
             _hearsOld[i] = _chances.Is(0.5);
     }
@@ -459,7 +466,7 @@ internal sealed class World
         foreach (var authority in _authorities)
         {
             authority.Books.Changed(policy);
-            authority.Ledger.ChangeTo(_chances.Is(0.5) ? policy : PerTenth(policy), Now);
+            authority.Ledger.ChangeTo(Told(policy), Now);
         }
 
         _whole.ChangeTo(Policy(Math.Max(rate, _policy.TokensPerPeriod), Math.Max(burst, _policy.Burst), 0), Now);
@@ -467,8 +474,8 @@ internal sealed class World
         _raisedUntil = Now + LeaseTerm.OfPart;
     }
 
-    // The same, told otherwise: units change, and nothing else.
-    private static RateLimiterPolicy PerTenth(RateLimiterPolicy policy) => new()
+    // The same, per second or per tenth of a second: units change, and nothing else.
+    private RateLimiterPolicy Told(RateLimiterPolicy policy) => Scenario.PolicyChanges == 0 || _chances.Is(0.5) ? policy : new()
     {
         TokensPerPeriod = policy.TokensPerPeriod / 10,
         Period = policy.Period / 10,

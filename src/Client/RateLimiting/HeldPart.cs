@@ -40,6 +40,9 @@ internal sealed class HeldPart(Instant now)
 
     public int Level => _lot.Tokens;
 
+    /// <summary>What it earns in a tick.</summary>
+    public long Rate => _rate;
+
     /// <summary>Of a token, in the units of its rate.</summary>
     public long Cost => _cost;
 

@@ -92,9 +92,6 @@ internal struct TokenBucket
         _debt = Math.Max(_capacity - level, 0);
     }
 
-    /// <summary>Loses what is in it.</summary>
-    public void Empty() => _debt = _capacity;
-
     /// <summary>Takes tokens in; what has no room is lost.</summary>
     public void Add(long tokens) => _debt = (long)Int128.Max(_debt - ((Int128)tokens * _cost), 0);
 

@@ -219,7 +219,6 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         if (epoch == 0 || epoch == _epoch || epoch <= _predecessor)
             return true;
         (_predecessor, _isWhollyWithheld, _withheldUntil) = (epoch, true, now + LeaseTerm.OfPart);
-        _rest.Empty();
         LendOut();
         _waiting?.NoteChange();
         return true;
