@@ -5,6 +5,8 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 /// </summary>
 internal sealed class World
 {
+    private const int MostEventsAtOnce = 100_000;
+
     private readonly Agenda _agenda = new();
     private readonly Chances _chances;
     private readonly SimulatedNode[] _nodes;
@@ -24,6 +26,7 @@ internal sealed class World
     private bool _isOneMoreComingBack;
     private long _movesBefore;
     private int _incarnations;
+    private int _eventsNow;
 
     public World(Scenario scenario)
     {
@@ -97,6 +100,9 @@ internal sealed class World
         while (!_agenda.IsEmpty && _agenda.NextAt <= _end)
         {
             var entry = _agenda.Take();
+            _eventsNow = entry.At == Now ? _eventsNow + 1 : 0;
+            if (_eventsNow > MostEventsAtOnce)
+                throw new BrokenPromiseException("Stuck", $"time does not pass at {TimeSpan.FromTicks(Now.Ticks)}");
             PassUntil(entry.At);
             Events++;
             Happen(entry);

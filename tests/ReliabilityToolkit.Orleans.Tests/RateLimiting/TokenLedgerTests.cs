@@ -321,6 +321,26 @@ public sealed class TokenLedgerTests
         }
     }
 
+    [Fact]
+    public void Ledger_ThatMayFollowAnother_HasItsBurstAndEarnsNothingForATerm()
+    {
+        // What its predecessor lent may earn the whole rate for as long: together they admit one burst too many, and no more.
+        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 10 }, At(0), epoch: 2, mayFollowAnother: true);
+        ledger.Acquire(new TokenRequest(_node.Next(), 10, false), At(0)).IsGranted.Should().BeTrue();
+        ledger.Acquire(new TokenRequest(_node.Next(), 1, false), At(0.749)).RetryAfter.Should().Be(Seconds(0.002));
+        ledger.Acquire(new TokenRequest(_node.Next(), 1, false), At(0.751)).IsGranted.Should().BeTrue();
+    }
+
+    [Fact]
+    public void Ledger_ThatHearsOfItsPredecessor_HasNothingForATerm()
+    {
+        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 10 }, At(0), epoch: 2, mayFollowAnother: true);
+        ledger.Acquire(new TokenRequest(_node.Next(), 1, false, Epoch: 1), At(0.5)).IsGranted.Should().BeFalse();
+        ledger.Acquire(new TokenRequest(_node.Next(), 1, false), At(1.249)).IsGranted.Should().BeFalse();
+        ledger.Acquire(new TokenRequest(_node.Next(), 3, false), At(1.252)).IsGranted.Should().BeFalse("it began with nothing");
+        ledger.Acquire(new TokenRequest(_node.Next(), 1, false, Epoch: 1), At(1.252)).IsGranted.Should().BeTrue("once is enough");
+    }
+
     private static TokenDesk NewLedger(int perSecond, int burst, int queueLimit = 1000) =>
         new(new RateLimiterPolicy { TokensPerPeriod = perSecond, Period = TimeSpan.FromSeconds(1), Burst = burst, QueueLimit = queueLimit }, At(0));
 
