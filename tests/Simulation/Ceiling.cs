@@ -4,7 +4,10 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 /// The most that may be admitted: one ideal bucket that is fed with all admissions. Its level must never be below zero. One that is dated back, by a
 /// thread that slept after it had read the clock, is put where it belongs.
 /// </summary>
-internal sealed class Ceiling(string promise, RateLimiterPolicy policy)
+/// <param name="promise">Whose checker it is.</param>
+/// <param name="policy">Legal.</param>
+/// <param name="remembers">Whether all is kept for a replay, and admissions may come that are dated back.</param>
+internal sealed class Ceiling(string promise, RateLimiterPolicy policy, bool remembers = true)
 {
     private readonly List<Event> _events = [];
     private IdealBucket _ideal = new(policy);
@@ -31,6 +34,12 @@ internal sealed class Ceiling(string promise, RateLimiterPolicy policy)
 
     private void Add(in Event happened)
     {
+        if (!remembers)
+        {
+            Do(happened);
+            return;
+        }
+
         var place = _events.Count;
         while (place > 0 && _events[place - 1].At > happened.At)
             place--;

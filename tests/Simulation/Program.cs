@@ -4,12 +4,17 @@ using ReliabilityToolkit.Orleans.Simulation;
 return args switch
 {
     ["seeds", .. var rest] => Seeds(rest),
+    ["shapes"] => Shapes([.. Shape.All()]),
+    ["shapes", .. var options] when Shape.TryParse(options) is { } shape => Shapes([shape]),
     _ => Usage(),
 };
 
 static int Usage()
 {
     Console.WriteLine("seeds [FIRST [COUNT]]   runs the worlds of so many seeds, and tells the first failure of each checker");
+    Console.WriteLine("shapes                  tells what becomes of shapes of traffic, without faults, and which promises they fall short of");
+    Console.WriteLine("shapes [--rate TOKENS_PER_SECOND] [--burst TOKENS] [--nodes COUNT] [--load MULTIPLE_OF_RATE] [--round-trip MILLISECONDS] [--skew]");
+    Console.WriteLine("                        the same of a shape of one's own");
     return 1;
 }
 
@@ -37,4 +42,22 @@ static int Seeds(string[] args)
         Console.WriteLine($"{promise}: broken in {broken} worlds. The first: {message}");
     Console.WriteLine($"{count} worlds, {failures.Values.Sum(failure => failure.Count)} failed, {events} events, {clock.Elapsed.TotalSeconds:0.0} s");
     return failures.Count == 0 ? 0 : 1;
+}
+
+static int Shapes(Shape[] shapes)
+{
+    var clock = Stopwatch.StartNew();
+    var results = new List<ShapeResult>();
+    Console.WriteLine(ShapeResult.Header);
+    foreach (var result in shapes.AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).Select(shape => shape.Run()))
+    {
+        results.Add(result);
+        Console.WriteLine(result);
+        if (result.Excess is not null)
+            Console.WriteLine($"    {result.Excess}");
+    }
+
+    var falling = results.SelectMany(result => result.ShortOf()).CountBy(promise => promise).OrderBy(each => each.Key);
+    Console.WriteLine($"{shapes.Length} shapes, {clock.Elapsed.TotalSeconds:0} s; short of {string.Join(", ", falling.Select(each => $"{each.Key}: {each.Value}"))}");
+    return results.Any(result => result.Excess is not null) ? 1 : 0;
 }

@@ -107,6 +107,9 @@ internal sealed record Scenario
     /// <summary>How often in a second the policy changes.</summary>
     public double PolicyChanges { get; init; }
 
+    /// <summary>Whether the bucket is empty in the beginning, so that what follows is a steady overload from the start.</summary>
+    public bool StartsEmpty { get; init; }
+
     /// <summary>Whether the books are checked after every event; slow, for small worlds.</summary>
     public bool ChecksBooks { get; init; }
 

@@ -71,7 +71,7 @@ internal sealed class SimulatedNode
 
     public void OnArrival(int tokens, CallerPatience patience, bool isBack = false)
     {
-        var central = _world.Arrives(tokens, patience);
+        var central = _world.Arrives(this, tokens, patience);
         var part = Stock.Part;
         var epoch = part.Epoch;
         var lot = Stock.Lot;
@@ -79,7 +79,7 @@ internal sealed class SimulatedNode
         {
             CheckOrder(long.MaxValue);
             _world.AdmittedHere(this, tokens, epoch, _world.Now);
-            _world.Decided(default, central, isAdmitted: true);
+            _world.Hit();
             return;
         }
 
@@ -255,7 +255,7 @@ internal sealed class SimulatedNode
         waiting.IsDecided = true;
         var isAdmitted = caller.Fate is CallerFate.AdmittedHere or CallerFate.AdmittedThere or CallerFate.Promised;
         if (caller.Fate != CallerFate.Gone)
-            _world.Decided(_world.Now - waiting.Since, waiting.Central, isAdmitted);
+            _world.Decided(_world.Now - waiting.Since, waiting, isAdmitted);
         if (caller.Fate == CallerFate.Refused)
             _world.Refused(this, waiting);
         else if (waiting.IsBack)
@@ -304,7 +304,7 @@ internal sealed class SimulatedNode
         }
     }
 
-    private Instant ClockAt(Instant time) => new(_origin + time.Ticks + (long)(time.Ticks * _speed));
+    public Instant ClockAt(Instant time) => new(_origin + time.Ticks + (long)(time.Ticks * _speed));
 }
 
 /// <summary>A caller who is not decided yet, as the shell sees him.</summary>
@@ -342,4 +342,7 @@ internal sealed class Waiting(TokenCaller caller, Instant since, long number, Ce
 internal readonly record struct Sleeper(TokenLot Lot, Instant LookAt, Instant Clock, Instant ReadAt, long Epoch);
 
 /// <summary>What one central bucket would have done with a caller.</summary>
-internal readonly record struct Central(bool IsAdmitted, TimeSpan Wait);
+/// <param name="IsAdmitted">Whether it would have admitted him.</param>
+/// <param name="Wait">After so long.</param>
+/// <param name="IsBelowSupply">It would have let nobody wait and refused nobody of late.</param>
+internal readonly record struct Central(bool IsAdmitted, TimeSpan Wait, bool IsBelowSupply);

@@ -3,7 +3,10 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 /// <summary>What is counted in a world, after its warm-up.</summary>
 internal sealed class Totals(int nodes)
 {
+    private const int MostWaits = 2_000_000;
+
     private readonly long[] _admittedBy = new long[nodes];
+    private readonly long[] _askedBy = new long[nodes];
     private readonly long[] _callsBy = new long[nodes];
     private readonly int[] _callsInSecond = new int[nodes];
     private readonly List<TimeSpan> _waits = [];
@@ -30,11 +33,28 @@ internal sealed class Totals(int nodes)
 
     public IReadOnlyList<long> CallsBy => _callsBy;
 
-    public void Arrived(int centralTokens, bool isMeasured)
+    /// <summary>What stood in the rest and the parts, and in the central bucket, by the end more than in the beginning.</summary>
+    public (double Here, double Central) Saved { get; private set; }
+
+    /// <summary>Nodes that have a part at the end.</summary>
+    public int Dense { get; private set; }
+
+    /// <summary>
+    /// What was admitted, as a share of what one central bucket admitted to the same callers. What each had in store more at the end than in the
+    /// beginning counts as admitted.
+    /// </summary>
+    public double Utilisation => (AdmittedTokens + Saved.Here) / (CentralTokens + Saved.Central);
+
+    public void Begin(double stock, double central) => Saved = (-stock, -central);
+
+    public void End(double stock, double central, int dense) => (Saved, Dense) = ((Saved.Here + stock, Saved.Central + central), dense);
+
+    public void Arrived(int node, int tokens, int centralTokens, bool isMeasured)
     {
         if (!isMeasured)
             return;
         Requests++;
+        _askedBy[node] += tokens;
         CentralTokens += centralTokens;
     }
 
@@ -46,19 +66,52 @@ internal sealed class Totals(int nodes)
         _admittedBy[node] += tokens;
     }
 
-    public void Decided(TimeSpan wait, in Central central, bool isAdmitted, bool isMeasured)
+    /// <param name="central">What became of him there.</param>
+    /// <param name="isAdmitted">And here.</param>
+    /// <param name="wait">After so long; null where that does not matter.</param>
+    /// <param name="isMeasured">Whether anything does.</param>
+    public void Decided(in Central central, bool isAdmitted, TimeSpan? wait, bool isMeasured)
     {
         if (!isMeasured)
             return;
         if (!isAdmitted)
         {
             RefusedCount++;
-            RefusedBelowSupply += central.IsAdmitted ? 1 : 0;
+            RefusedBelowSupply += central is { IsAdmitted: true, IsBelowSupply: true } ? 1 : 0;
         }
-        else if (_waits.Count < 2_000_000)
+        else if (wait is { } waited && _waits.Count < MostWaits)
         {
-            _waits.Add(wait - central.Wait);
+            _waits.Add(waited - central.Wait);
         }
+    }
+
+    /// <summary>
+    /// Jain's index over what each node was admitted as a share of its max-min share (Jain, Chiu and Hawe 1984). Left out are those whose share is
+    /// less than so many tokens: they have it by chance.
+    /// </summary>
+    public double Fairness(double leastShare)
+    {
+        double left = AdmittedTokens;
+        var level = double.PositiveInfinity;
+        var asked = _askedBy.Order().ToArray();
+        for (var i = 0; i < asked.Length && double.IsInfinity(level); i++)
+        {
+            if (asked[i] >= left / (asked.Length - i))
+                level = left / (asked.Length - i);
+            left -= asked[i];
+        }
+
+        double count = 0, sum = 0, squares = 0;
+        for (var i = 0; i < asked.Length; i++)
+        {
+            var share = Math.Min(_askedBy[i], level);
+            if (share < leastShare)
+                continue;
+            var x = _admittedBy[i] / share;
+            (count, sum, squares) = (count + 1, sum + x, squares + (x * x));
+        }
+
+        return count == 0 || squares == 0 ? 1 : sum * sum / count / squares;
     }
 
     public void Call(int node, bool isMeasured, Instant now)

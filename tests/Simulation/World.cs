@@ -7,6 +7,9 @@ internal sealed class World
 {
     private const int MostEventsAtOnce = 100_000;
 
+    // The time that shares take to follow a shift of demand.
+    private static readonly TimeSpan BelowSupplyAfter = TimeSpan.FromMilliseconds(500);
+
     private readonly Agenda _agenda = new();
     private readonly Chances _chances;
     private readonly SimulatedNode[] _nodes;
@@ -23,6 +26,7 @@ internal sealed class World
     private Instant _policyKeptUntil;
     private Instant _raisedUntil = Instant.Never;
     private Instant _oldDiesAt;
+    private Instant _centralShortAt;
     private bool _isOneMoreComingBack;
     private long _movesBefore;
     private int _incarnations;
@@ -34,7 +38,7 @@ internal sealed class World
         _chances = new Chances(scenario.Seed);
         _policy = scenario.Policy();
         Central = new IdealBucket(_policy);
-        _whole = new Ceiling("L1 over all", _policy);
+        _whole = new Ceiling("L1 over all", _policy, scenario.ChecksBooks);
         Totals = new Totals(scenario.Nodes);
         _arrivalsEnd = At(scenario.Seconds);
         _faultsEnd = At(scenario.Seconds * scenario.Faulty);
@@ -50,6 +54,8 @@ internal sealed class World
             _rates[i] = scenario.RateOf(i);
         }
 
+        if (scenario.StartsEmpty)
+            Empty();
         PlanArrivals();
         foreach (var (fault, perSecond) in Faults())
             PlanFault(fault, perSecond);
@@ -128,21 +134,16 @@ internal sealed class World
     public void Send(SimulatedNode node, in RequestId cancelled) => Send(node, true, new Letter(node) { Cancelled = cancelled });
 
     /// <summary>What one central bucket does with the same caller.</summary>
-    public Central Arrives(int tokens, CallerPatience patience)
+    public Central Arrives(SimulatedNode node, int tokens, CallerPatience patience)
     {
+        var isAdmitted = patience == CallerPatience.ForTokens || Central.TryTake(tokens, Now);
         if (patience == CallerPatience.ForTokens)
-        {
             Central.Take(tokens, Now);
-            return Note(new Central(true, Central.OwedFor(Now)));
-        }
-
-        return Note(new Central(Central.TryTake(tokens, Now), default));
-
-        Central Note(Central central)
-        {
-            Totals.Arrived(central.IsAdmitted ? tokens : 0, IsMeasured);
-            return central;
-        }
+        var wait = Central.OwedFor(Now);
+        if (!isAdmitted || wait > TimeSpan.Zero)
+            _centralShortAt = Now;
+        Totals.Arrived(node.Number, tokens, isAdmitted ? tokens : 0, IsMeasured);
+        return new Central(isAdmitted, wait, Now - _centralShortAt > BelowSupplyAfter);
     }
 
     /// <summary>Tokens were taken from a part, which one of the authorities lent.</summary>
@@ -162,8 +163,14 @@ internal sealed class World
         Admitted(authority, tokens, at);
     }
 
-    public void Decided(TimeSpan wait, in Central central, bool isAdmitted) =>
-        Totals.Decided(wait, central, isAdmitted, IsMeasured);
+    public void Decided(TimeSpan wait, Waiting waiting, bool isAdmitted)
+    {
+        var isWaitOfInterest = Scenario.Waiters == 0 || waiting.Caller.Patience == CallerPatience.ForTokens;
+        Totals.Decided(waiting.Central, isAdmitted, isWaitOfInterest ? wait : null, waiting.Since >= _measuredFrom && IsMeasured);
+    }
+
+    /// <summary>One was admitted by a hit.</summary>
+    public void Hit() => Totals.Decided(new Central(true, default, false), true, Scenario.Waiters == 0 ? TimeSpan.Zero : null, IsMeasured);
 
     /// <summary>
     /// Where nobody else comes before him, he comes back when he was told to, and must be admitted; unless a renewal has moved something between
@@ -199,7 +206,8 @@ internal sealed class World
 
     private void Admitted(SimulatedAuthority authority, int tokens, Instant at)
     {
-        authority.Books.Admitted(tokens, at);
+        if (Scenario.ChecksBooks)
+            authority.Books.Admitted(tokens, at);
         if (Scenario.LivesOn)
             return; // of two that live at once nothing is promised but what each promises by itself
         _whole.Take(tokens, at);
@@ -213,11 +221,32 @@ internal sealed class World
             _raisedUntil = Instant.Never;
         }
 
+        if (Now < _measuredFrom && at >= _measuredFrom)
+            Totals.Begin(Stock(_measuredFrom), Central.TokensAt(_measuredFrom));
+        if (Now < _arrivalsEnd && at >= _arrivalsEnd)
+            Totals.End(Stock(_arrivalsEnd), Central.TokensAt(_arrivalsEnd), _nodes.Count(node => node.Stock.Part.Room > 0));
         Now = at;
-        if (!Scenario.ChecksBooks)
-            return;
         foreach (var authority in _authorities)
             authority.Books.Advance();
+    }
+
+    // Tokens in the rest and in all parts.
+    private double Stock(Instant at)
+    {
+        Authority.Ledger.Describe(at);
+        double all = Authority.Ledger.Rest.Units;
+        foreach (var node in _nodes)
+            all += (double)node.Stock.Part.UnitsAt(node.ClockAt(at)) * Authority.Ledger.Rest.Cost / node.Stock.Part.Cost;
+        return all / Authority.Ledger.Rest.Cost;
+    }
+
+    private void Empty()
+    {
+        Authority.Ledger.Acquire(new TokenRequest(new RequestChannel(default, 1).Open(), _policy.Burst, false), Now);
+        Central.Take(_policy.Burst, Now);
+        _whole.Take(_policy.Burst, Now);
+        if (Scenario.ChecksBooks)
+            Authority.Books.Admitted(_policy.Burst, Now);
     }
 
     private void CheckBooks()
