@@ -13,7 +13,7 @@ internal sealed class SimulatedNode
     private readonly double _speed;
     private readonly long _origin;
     private readonly RequestChannel _channel;
-    private readonly List<Waiting> _inLine = [];
+    private readonly LinkedList<Waiting> _inLine = [];
     private int _asking;
     private Instant _timerAt = Instant.Never;
     private Instant _pausedUntil;
@@ -90,7 +90,7 @@ internal sealed class SimulatedNode
         if (patience == CallerPatience.ForTokens && _world.Scenario.Patience > 0)
             _world.Plan(What.Leave, this, _chances.NextGap(1_000 / _world.Scenario.Patience), waiting);
         if (caller.Fate == CallerFate.InLine)
-            _inLine.Add(waiting);
+            _inLine.AddLast(waiting);
         else
             GoOn(waiting);
         Follow();
@@ -198,6 +198,12 @@ internal sealed class SimulatedNode
                 _world.Plan(What.PartPatience, this, RepeatAfter, (request, _world.Now));
         }
 
+        while (_inLine.Count != Stock.Waiting && _inLine.First is { } first && first.Value.Caller.Fate != CallerFate.InLine)
+        {
+            _inLine.RemoveFirst();
+            GoOn(first.Value);
+        }
+
         if (_inLine.Count != Stock.Waiting)
             GoOnInLine();
         SetTimer();
@@ -205,25 +211,30 @@ internal sealed class SimulatedNode
 
     private void GoOnInLine()
     {
-        var kept = 0;
         var firstInLine = long.MaxValue;
-        for (var i = 0; i < _inLine.Count; i++)
+        for (var place = _inLine.First; place is not null;)
         {
-            var waiting = _inLine[i];
+            var (waiting, next) = (place.Value, place.Next);
             if (waiting.Caller.Fate == CallerFate.InLine)
             {
-                _inLine[kept++] = waiting;
                 if (waiting.Caller.Patience == CallerPatience.ForTokens)
                     firstInLine = Math.Min(firstInLine, waiting.Number);
-                continue;
+            }
+            else
+            {
+                _inLine.Remove(place);
+                CheckOrder(waiting, firstInLine);
+                GoOn(waiting);
             }
 
-            if (waiting.Caller.Fate == CallerFate.AdmittedHere && waiting.Number > firstInLine)
-                throw new BrokenPromiseException("Order", $"a caller of node {Number} was served ahead of one who waits");
-            GoOn(waiting);
+            place = next;
         }
 
-        _inLine.RemoveRange(kept, _inLine.Count - kept);
+        void CheckOrder(Waiting waiting, long firstInLine)
+        {
+            if (waiting.Caller.Fate == CallerFate.AdmittedHere && waiting.Number > firstInLine)
+                throw new BrokenPromiseException("Order", $"a caller of node {Number} was served ahead of one who waits");
+        }
     }
 
     // What the shell does with one who is not in line (any more).
@@ -297,6 +308,8 @@ internal sealed class SimulatedNode
 
     private void CheckOrder(long number)
     {
+        if (!_world.Scenario.ChecksBooks)
+            return;
         foreach (var waiting in _inLine)
         {
             if (waiting.Number < number && waiting.Caller is { Fate: CallerFate.InLine, Patience: CallerPatience.ForTokens })

@@ -47,6 +47,9 @@ internal sealed class TokenCaller(int tokens, CallerPatience patience)
 
     public CallerPatience Patience { get; } = patience;
 
+    /// <summary>His, in the line.</summary>
+    public LinkedListNode<TokenCaller>? Place { get; set; }
+
     public CallerFate Fate { get; private set; }
 
     /// <summary>When the authority is to be asked (again), or when the tokens are his.</summary>

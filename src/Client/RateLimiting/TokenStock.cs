@@ -29,6 +29,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     private long _sequence;
     private long _givenBack;
     private int _queueLimit;
+    private int _mostInLine; // nobody in line wants more
     private int _atTheDoor; // callers in line when the open request was sent
     private bool _isAsking;
     private bool _wantsPart;
@@ -114,7 +115,8 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         }
         else
         {
-            _line.AddLast(caller);
+            caller.Place = _line.AddLast(caller);
+            _mostInLine = Math.Max(_mostInLine, tokens);
             _part.StopHits();
         }
 
@@ -125,7 +127,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     public void Leave(TokenCaller caller)
     {
         if (caller.Fate == CallerFate.InLine)
-            _line.Remove(caller);
+            _line.Remove(caller.Place!);
         caller.Becomes(CallerFate.Gone);
     }
 
@@ -324,6 +326,18 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     // Those who wait for more than the part comes to hold wait at the authority. While others are in line, nobody takes anything ahead of them.
     private void Settle(Instant now)
     {
+        if (_mostInLine > _part.Reach)
+            SendThere(now);
+
+        if (_line.Count > 0)
+            _part.StopHits();
+        else
+            _part.AllowHits(now);
+    }
+
+    private void SendThere(Instant now)
+    {
+        _mostInLine = 0;
         for (var node = _line.First; node is not null;)
         {
             var next = node.Next;
@@ -332,14 +346,13 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
                 Decide(node, CallerFate.AsksThere);
                 node.Value.Becomes(CallerFate.AsksThere, now);
             }
+            else
+            {
+                _mostInLine = Math.Max(_mostInLine, node.Value.Tokens);
+            }
 
             node = next;
         }
-
-        if (_line.Count > 0)
-            _part.StopHits();
-        else
-            _part.AllowHits(now);
     }
 
     // Those who wait for an answer only, and were heard, or need not be.
