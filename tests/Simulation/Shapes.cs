@@ -121,7 +121,7 @@ internal sealed record Shape(int Rate, int Burst, int Nodes, double Load, double
         string? excess = null;
         var clock = System.Diagnostics.Stopwatch.StartNew();
         var totals = Totals(scenario);
-        var waits = Totals(scenario with { Seconds = WarmUp + Math.Max(LeastSeconds, Seconds / 4), Waiters = 0.05 });
+        var waits = Totals(scenario with { Seconds = WarmUp + Math.Max(LeastSeconds, Seconds / 4), Waiters = WaitersShare() });
         Console.Error.WriteLine($"{clock.Elapsed.TotalSeconds:0.0} {this}");
         return new ShapeResult(
             this,
@@ -151,6 +151,15 @@ internal sealed record Shape(int Rate, int Burst, int Nodes, double Load, double
 
             return world.Totals;
         }
+    }
+
+    // A twentieth of all, and on no node more than half of what is its due: who waits is not to wait for others like him.
+    private double WaitersShare()
+    {
+        double all = 0;
+        for (var i = 1; i <= Nodes; i++)
+            all += IsSkewed ? 1.0 / i : 1;
+        return Math.Min(0.05, 0.5 * Math.Min(1, all / Load / Nodes));
     }
 
     public override string ToString() => string.Create(
@@ -184,8 +193,6 @@ internal sealed record ShapeResult(
     string? Excess,
     double Dense)
 {
-    private const double Rounding = 1e-9;
-
     public const string Header =
         "   rate   burst nodes load   rtt skew |   util   below  c/req c/s/node busiest   c/s/key   wait50   wait99   Jain excess kind  | short of";
 
@@ -198,7 +205,9 @@ internal sealed record ShapeResult(
             yield return Shape.IsPromised ? "L2" : "(L2)";
         if (Dense > 0.5 && (CallsPerNode > 8 || MostCallsPerNode > 20))
             yield return Shape.IsPromised ? "L3" : "(L3)";
-        if (Dense <= 0.5 && (CallsPerRequest > 1 + Rounding || (CallsPerKey > 50_000 && CallsPerRequest > 0.999)))
+        if (Dense <= 0.5 && CallsPerRequest > 1.005)
+            yield return "L3";
+        if (Shape.Load > 1 && CallsPerKey > Shape.Rate + 50_000)
             yield return "L3";
         if (Shape.Burst >= 2 && RefusedBelowSupply > (Shape.Load <= 0.9 ? 0 : 0.001))
             yield return "L6";

@@ -6,20 +6,28 @@ internal struct Demand(Instant since)
     private static readonly TimeSpan HalfLife = TimeSpan.FromMilliseconds(150);
 
     private Instant _since = since;
-    private long _asked;
+    private long _spread;
+    private long _come;
     private double _average;
 
-    public void Add(long tokens) => _asked += tokens;
+    /// <summary>Some were asked for at some time since the last look.</summary>
+    public void Add(long tokens) => _spread += tokens;
 
-    /// <summary>A clock that stood still or stepped back changes nothing.</summary>
+    /// <summary>
+    /// Some are asked for at the instant of the last look. They count from the next look on: whoever looks only when somebody comes would always
+    /// find one too many.
+    /// </summary>
+    public void AddNow(int tokens) => _come += tokens;
+
+    /// <summary>Looks. A clock that stood still or stepped back changes nothing.</summary>
     public double PerSecond(Instant now)
     {
         var elapsed = now - _since;
         if (elapsed <= TimeSpan.Zero)
             return _average;
-        var weight = 1 - Math.Pow(2, -(elapsed / HalfLife));
-        _average += weight * ((_asked / elapsed.TotalSeconds) - _average);
-        (_since, _asked) = (now, 0);
+        var kept = Math.Pow(2, -(elapsed / HalfLife));
+        _average = ((_average + (_come * Math.Log(2) / HalfLife.TotalSeconds)) * kept) + (_spread / elapsed.TotalSeconds * (1 - kept));
+        (_since, _come, _spread) = (now, 0, 0);
         return _average;
     }
 }

@@ -44,6 +44,8 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     private Instant _inVainUntil = now; // is it to ask for a caller who wants so many or fewer
     private int _inVainTokens;
     private Instant _inVainReadyAt = now;
+    private TimeSpan _askEvery;
+    private Instant _pacedUntil = now;
     private TimeSpan _roundTrip = TimeSpan.FromMilliseconds(1);
 
     public PartHolder Holder { get; } = holder;
@@ -80,16 +82,16 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     public TokenCaller Acquire(int tokens, CallerPatience patience, Instant now)
     {
         Advance(now);
+        _demand.PerSecond(now);
+        _demand.AddNow(tokens);
         var caller = new TokenCaller(tokens, patience);
         if (_line.Count == 0 && _part.TryTake(tokens))
         {
-            _demand.Add(tokens);
             _isUsed = true;
             caller.Becomes(CallerFate.AdmittedHere);
             return caller;
         }
 
-        _demand.Add(tokens);
         _isUsed = true;
         var isForLine = tokens <= _part.Reach && (tokens == 1 || patience == CallerPatience.ForTokens);
         if (patience == CallerPatience.None)
@@ -102,8 +104,10 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         {
             if (patience == CallerPatience.ForAnAnswer && now < _inVainUntil && tokens <= _inVainTokens)
                 Refuse(caller, RefusalReason.RateLimited, _inVainReadyAt, now);
+            else if (patience == CallerPatience.ForAnAnswer && now < _pacedUntil)
+                Refuse(caller, RefusalReason.RateLimited, Instant.Later(_pacedUntil, _inVainReadyAt), now);
             else
-                caller.Becomes(CallerFate.AsksThere, now);
+                SendThere(caller, now);
         }
         else if (patience == CallerPatience.ForAnAnswer && now < _deniedUntil)
         {
@@ -160,6 +164,15 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         }
 
         _wantsPart |= grant.MayHavePart && _part.Room == 0;
+        _askEvery = grant.AskEvery;
+        if (_askEvery == TimeSpan.Zero)
+            _pacedUntil = now;
+        if (grant.ComeBackAfter > TimeSpan.Zero && (now >= _inVainUntil || caller.Tokens >= _inVainTokens))
+        {
+            _inVainTokens = grant.IsGranted ? 1 : caller.Tokens;
+            (_inVainUntil, _inVainReadyAt) = (now + grant.ComeBackAfter, now + Later(grant.RetryAfter, grant.ComeBackAfter));
+        }
+
         if (caller.Fate != CallerFate.AsksThere)
             return;
         if (grant.IsGranted)
@@ -172,10 +185,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         }
         else
         {
-            var readyAt = now + Later(grant.RetryAfter, grant.ComeBackAfter);
-            if (now >= _inVainUntil || caller.Tokens >= _inVainTokens)
-                (_inVainUntil, _inVainTokens, _inVainReadyAt) = (now + grant.ComeBackAfter, caller.Tokens, readyAt);
-            Refuse(caller, grant.Reason, readyAt, now);
+            Refuse(caller, grant.Reason, Instant.Later(now + Later(grant.RetryAfter, grant.ComeBackAfter), _pacedUntil), now);
         }
     }
 
@@ -321,6 +331,12 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             served -= first.Value.Tokens;
             Decide(first, CallerFate.AdmittedThere);
         }
+    }
+
+    private void SendThere(TokenCaller caller, Instant now)
+    {
+        caller.Becomes(CallerFate.AsksThere, now);
+        _pacedUntil = now + _askEvery;
     }
 
     // Those who wait for more than the part comes to hold wait at the authority. While others are in line, nobody takes anything ahead of them.

@@ -76,10 +76,12 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             return answer;
 
         var asker = Hear(request, now);
+        var askEvery = Shares(now).AskEvery(asker.Demand, _rest.Room);
         return answer with
         {
+            AskEvery = askEvery,
             MayHavePart = !IsWithheld && WaitingCount == 0 && Shares(now).Room(asker.Demand) > 0,
-            ComeBackAfter = answer.IsGranted || answer.RetryAfter == default ? default : ComeBackAfter(asker, now),
+            ComeBackAfter = (answer.IsGranted && askEvery == default) || answer.AskAgainAfter > default(TimeSpan) ? default : FirstAt(1).After(now),
         };
     }
 
@@ -102,12 +104,14 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         _rest.Spend(served);
 
         var room = NewRoom(part, shares.Room(part.Demand, part.Room));
-        var rate = IsWithheld ? 0 : ToUnits(shares.Rate(part.Demand, room, ToPerSecond(Parts.LentRate - part.Rate)));
-        if (!isFree)
-            rate = Math.Min(rate, part.HeldRate);
         var added = room - part.Room;
         var space = Math.Clamp(Math.Min(request.Want, part.Room) + added, 0, room); // what the node has kept free, if it still has its part, and more
-        var tokens = isFree ? (int)Math.Min(shares.TopUp(_rest.Tokens, added - _rest.Space), space) : 0;
+        var level = part.IsEnded ? 0 : Math.Clamp(request.Level, 0, room);
+        var topUp = Math.Max(added - _rest.Space, shares.TopUp(_rest.Tokens, part.Demand, room, level));
+        var tokens = isFree ? (int)Math.Clamp(topUp, 0, Math.Min(space, _rest.Tokens)) : 0;
+        var rate = IsWithheld ? 0 : ToUnits(shares.Rate(part.Demand, room, level + tokens, ToPerSecond(Parts.LentRate - part.Rate)));
+        if (!isFree)
+            rate = Math.Min(rate, part.HeldRate);
         _rest.Spend(tokens);
         var answer = new PartGrant(
             request.Sequence,
@@ -227,7 +231,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     private TokenParts.Part Hear(in TokenRequest request, Instant now)
     {
         Parts.ForgetSilent(new Instant(now.Ticks - RememberedFor.Ticks));
-        return Parts.Hear(new PartHolder(request.Id.Node, request.Id.Channel), request.Demand, now);
+        return Parts.Hear(new PartHolder(request.Id.Node, request.Id.Channel), Math.Max(request.Demand, TokenShares.LeastDemand(request.Tokens)), now);
     }
 
     // As much as is to be had; how much smaller it is to be the node hears, and says when it is. Promises were made from the rest as it was: while
@@ -243,14 +247,10 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         return (int)Math.Clamp(most, 0, wish);
     }
 
-    // In overload a node comes for its share and no more often, unless the rest would fill in the meantime.
-    private TimeSpan ComeBackAfter(TokenParts.Part asker, Instant now) =>
-        Later(Sooner(Shares(now).ComeBackAfter(asker.Demand), _rest.FullAt.After(now)), FirstAt(1).After(now));
-
     private TokenShares Shares(Instant now)
     {
         _shares ??= new TokenShares();
-        _shares.Reckon(Parts, ToPerSecond(_rest.FullRate), _policy.Burst, now);
+        _shares.Reckon(Parts, ToPerSecond(_rest.FullRate), _policy.Burst, _rest.Tokens, now);
         return _shares;
     }
 
@@ -295,6 +295,4 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     }
 
     private static TimeSpan Sooner(TimeSpan left, TimeSpan right) => left < right ? left : right;
-
-    private static TimeSpan Later(TimeSpan left, TimeSpan right) => left > right ? left : right;
 }

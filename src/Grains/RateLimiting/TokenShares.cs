@@ -10,6 +10,8 @@ internal sealed class TokenShares
     public static readonly TimeSpan Renewal = LeaseTerm.RenewAfter(LeaseTerm.OfPart);
 
     private static readonly TimeSpan CountedFor = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan HalfLife = TimeSpan.FromSeconds(1);
+    private const double AveragedOver = 3; // seconds, about
     private static readonly TimeSpan FreshFor = TimeSpan.FromMilliseconds(15);
 
     // A part that earns less between two renewals is not worth its messages.
@@ -19,8 +21,6 @@ internal sealed class TokenShares
     // What is not lent of the rate, so that the rest can even out.
     private const double RestOfRate = 0.03;
 
-    // Sparse nodes in overload ask a quarter more often than a token of theirs comes, and all together no more than so often.
-    private const double AsksPerToken = 1.25;
     private const double MostAsksPerSecond = 50_000;
 
     private double[] _demands = [];
@@ -28,9 +28,11 @@ internal sealed class TokenShares
     private bool _isReckoned;
     private double _rate;
     private int _burst;
+    private TimeSpan _averagedFor;
     private double _level;
+    private double _extra; // tokens per second that each may have of the rest until he asks again
     private double _roomScale;
-    private double _demand;
+    private double _demand; // of all, averaged over seconds
     private int _askers;
 
     /// <summary>Tokens per second that this one is to get.</summary>
@@ -40,14 +42,16 @@ internal sealed class TokenShares
     /// <param name="known">Whoever asked lately.</param>
     /// <param name="rate">Tokens per second in all.</param>
     /// <param name="burst">Of the policy.</param>
+    /// <param name="rest">Tokens there are.</param>
     /// <param name="now">The grain's instant.</param>
-    public void Reckon(TokenParts known, double rate, int burst, Instant now)
+    public void Reckon(TokenParts known, double rate, int burst, long rest, Instant now)
     {
         if (_isReckoned && now - _reckonedAt < FreshFor && rate.Equals(_rate) && burst == _burst)
             return;
+        var elapsed = _isReckoned ? now - _reckonedAt : FreshFor;
         (_isReckoned, _reckonedAt, _rate, _burst) = (true, now, rate, burst);
         var count = 0;
-        _demand = 0;
+        double all = 0;
         foreach (var part in known.Known)
         {
             if (part.Demand <= 0 || now - part.HeardAt >= CountedFor)
@@ -55,14 +59,17 @@ internal sealed class TokenShares
             if (count == _demands.Length)
                 Array.Resize(ref _demands, Math.Max(4, 2 * count));
             _demands[count++] = part.Demand;
-            _demand += part.Demand;
+            all += part.Demand;
         }
 
         _askers = count;
+        _averagedFor += elapsed;
+        _demand += Math.Max(1 - Math.Pow(2, -(elapsed / HalfLife)), elapsed / _averagedFor) * (all - _demand);
         _level = Level(_demands.AsSpan(0, count), rate);
+        _extra = IsPlenty(rest) ? rest / Renewal.TotalSeconds / Math.Max(count, 1) : 0;
         double wishes = 0;
         foreach (var demand in _demands.AsSpan(0, count))
-            wishes += IsWorthwhile(FairRate(demand)) ? RoomWish(FairRate(demand)) : 0;
+            wishes += IsWorthwhile(FairRate(demand)) ? RoomWish(demand) : 0;
         _roomScale = wishes > 0 ? Math.Min(1, burst / 2.0 / wishes) : 1;
     }
 
@@ -71,8 +78,7 @@ internal sealed class TokenShares
     /// <param name="roomBefore">What it has; a little more than it needs is left to it.</param>
     public int Room(double demand, int roomBefore = 0)
     {
-        var fair = FairRate(demand);
-        var room = IsWorthwhile(fair) ? (int)(RoomWish(fair) * _roomScale) : 0;
+        var room = IsWorthwhile(FairRate(demand)) ? (int)(RoomWish(demand) * _roomScale) : 0;
         if (room < LeastRoom)
             return 0;
         return room < roomBefore && room > roomBefore * 3 / 4 ? roomBefore : room;
@@ -81,30 +87,54 @@ internal sealed class TokenShares
     /// <summary>The rate of such a part, as far as there is rate to lend; tokens per second.</summary>
     /// <param name="demand">Of the node.</param>
     /// <param name="room">Of its part. A small one is full at times, and what it earns then is lost.</param>
+    /// <param name="level">Tokens in it. What it has more than it is to have it need not earn.</param>
     /// <param name="lentToOthers">What the others have.</param>
-    public double Rate(double demand, int room, double lentToOthers) =>
-        room == 0 ? 0 : Math.Max(0, Math.Min(FairRate(demand) * (1 - (1.0 / room)), (_rate * (1 - RestOfRate)) - lentToOthers));
+    public double Rate(double demand, int room, int level, double lentToOthers)
+    {
+        if (room == 0)
+            return 0;
+        var missing = (FairRate(demand) * (1 - (1.0 / room))) - (Math.Max(level - Aim(demand, room), 0) / Renewal.TotalSeconds);
+        return Math.Max(0, Math.Min(missing, (_rate * (1 - RestOfRate)) - lentToOthers));
+    }
 
     /// <summary>Tokens for a part, as far as it has room for them.</summary>
     /// <param name="rest">Tokens there are.</param>
-    /// <param name="homeless">Tokens for which there will be no room in the rest.</param>
-    public long TopUp(long rest, long homeless) =>
-        Math.Min(rest, Math.Max(homeless, IsPlenty(rest) ? rest / 2 : rest / Math.Max(_askers, 1)));
+    /// <param name="demand">Of the node.</param>
+    /// <param name="room">Of its part.</param>
+    /// <param name="level">Tokens in it.</param>
+    public long TopUp(long rest, double demand, int room, int level) =>
+        Math.Min(IsPlenty(rest) ? rest / 2 : rest / Math.Max(_askers, 1), (long)Math.Max(Aim(demand, room) - level, 0));
+
+    /// <summary>What one who asks for so many wants in a second at least: he is counted for one.</summary>
+    public static double LeastDemand(int tokens) => tokens / CountedFor.TotalSeconds;
 
     /// <summary>Whether one is not to ask before his next renewal: all want more than there is, he has his share, and the rest is scarce.</summary>
-    public bool IsRationed(double demand, long rest) => _demand > _rate && demand >= FairRate(demand) && !IsPlenty(rest);
+    public bool IsRationed(double demand, long rest) => IsOverload && demand >= FairRate(demand) && !IsPlenty(rest);
 
-    /// <summary>How long one who asks for tokens one by one, and has been refused, is to wait in overload; zero below it.</summary>
-    public TimeSpan ComeBackAfter(double demand) =>
-        _demand <= _rate
-            ? default
-            : TimeSpan.FromSeconds(Math.Max(1 / (AsksPerToken * Math.Max(FairRate(demand), 0.001)), _askers / MostAsksPerSecond));
+    /// <summary>How long apart one is to ask in overload who asks for tokens one by one; zero below it.</summary>
+    public TimeSpan AskEvery(double demand, long restRoom)
+    {
+        if (!IsOverload)
+            return default;
+        var apart = Math.Min(1 / (AsksPerToken(restRoom) * FairRate(demand)), CountedFor.TotalSeconds) - (1 / demand); // until somebody comes
+        return TimeSpan.FromSeconds(Math.Max(Math.Max(apart, 0), _askers / MostAsksPerSecond));
+    }
+
+    // More than there is, by more than chance explains.
+    private bool IsOverload => _demand > _rate + (2 * Math.Sqrt(_rate / AveragedOver));
+
+    // Sparse nodes in overload ask a quarter more often than a token of theirs comes; and more often where the rest is so small that it is full
+    // now and then between their asking: of its tokens one in two hundred is lost so at most.
+    private static double AsksPerToken(long restRoom) => Math.Max(1.25, Math.Exp(5.0 / Math.Max(restRoom, 1)));
 
     private bool IsPlenty(long rest) => rest >= Math.Max(1, Math.Min(_rate * 0.02, _burst / 4.0));
 
     private static bool IsWorthwhile(double fairRate) => fairRate * Renewal.TotalSeconds >= LeastTokensPerRenewal;
 
-    private static double RoomWish(double fairRate) => (fairRate * 2 * Renewal.TotalSeconds) + 8;
+    private double RoomWish(double demand) => (Math.Min(demand, _level + _extra) * 2 * Renewal.TotalSeconds) + 8;
+
+    // So many tokens a part is to have: what its callers ask for more or less by chance until it asks again is to find room, or tokens.
+    private static double Aim(double demand, int room) => room - Math.Min(Math.Max(2, 2 * Math.Sqrt(demand * Renewal.TotalSeconds)), room / 2.0);
 
     // The water level: nobody gets more than he wants, and nobody less than another unless he wants less.
     private static double Level(Span<double> demands, double rate)
