@@ -259,7 +259,9 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         else
         {
             _queueLimit = grant.QueueLimit;
-            _renewAt = grant.Room == 0 ? Instant.Never : _askedAt + (LeaseTerm.RenewAfter(grant.Term) * _hurry);
+            _renewAt = grant.Room > 0 ? _askedAt + (LeaseTerm.RenewAfter(grant.Term) * _hurry)
+                : _part.Room > 0 ? now // until it says that it has let go nobody else has what it had
+                : Instant.Never;
             _noPartUntil = grant.Room == 0 ? now + LeaseTerm.RenewAfter(grant.Term) : now;
             _deniedUntil = now + grant.RationedFor;
             TakePart(grant, now);

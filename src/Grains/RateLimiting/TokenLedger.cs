@@ -109,7 +109,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         var level = part.IsEnded ? 0 : Math.Clamp(request.Level, 0, room);
         var topUp = Math.Max(added - _rest.Space, shares.TopUp(_rest.Tokens, part.Demand, room, level));
         var tokens = isFree ? (int)Math.Clamp(topUp, 0, Math.Min(space, _rest.Tokens)) : 0;
-        var rate = IsWithheld ? 0 : ToUnits(shares.Rate(part.Demand, room, level + tokens, ToPerSecond(Parts.LentRate - part.Rate)));
+        var rate = IsWithheld ? 0 : ToUnits(shares.Rate(part.Demand, room, level + tokens, ToPerSecond(part.HeldRate), ToPerSecond(Parts.LentRate - part.Rate)));
         if (!isFree)
             rate = Math.Min(rate, part.HeldRate);
         _rest.Spend(tokens);

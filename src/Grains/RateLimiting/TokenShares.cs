@@ -18,6 +18,10 @@ internal sealed class TokenShares
     private const double LeastTokensPerRenewal = 5;
     private const int LeastRoom = 4;
 
+    // Seconds for which a node's demand is averaged, about.
+    private const double DemandAveragedOver = 0.43;
+    private const double LeastChange = 0.02;
+
     // What is not lent of the rate, so that the rest can even out.
     private const double RestOfRate = 0.03;
 
@@ -78,7 +82,7 @@ internal sealed class TokenShares
     /// <param name="roomBefore">What it has; a little more than it needs is left to it.</param>
     public int Room(double demand, int roomBefore = 0)
     {
-        var room = IsWorthwhile(FairRate(demand)) ? (int)(RoomWish(demand) * _roomScale) : 0;
+        var room = IsWorthwhile(roomBefore == 0 ? FairRate(demand) : 2 * FairRate(demand)) ? (int)(RoomWish(demand) * _roomScale) : 0;
         if (room < LeastRoom)
             return 0;
         return room < roomBefore && room > roomBefore * 3 / 4 ? roomBefore : room;
@@ -87,14 +91,24 @@ internal sealed class TokenShares
     /// <summary>The rate of such a part, as far as there is rate to lend; tokens per second.</summary>
     /// <param name="demand">Of the node.</param>
     /// <param name="room">Of its part. A small one is full at times, and what it earns then is lost.</param>
-    /// <param name="level">Tokens in it. What it has more than it is to have it need not earn.</param>
+    /// <param name="level">Tokens in it. What would overflow it need not earn.</param>
+    /// <param name="rateBefore">
+    /// What it uses so far. As long as it may use either, the higher is nobody else's: so it is changed for a reason only, not for what is chance.
+    /// </param>
     /// <param name="lentToOthers">What the others have.</param>
-    public double Rate(double demand, int room, int level, double lentToOthers)
+    public double Rate(double demand, int room, int level, double rateBefore, double lentToOthers)
     {
         if (room == 0)
             return 0;
-        var missing = (FairRate(demand) * (1 - (1.0 / room))) - (Math.Max(level - Aim(demand, room), 0) / Renewal.TotalSeconds);
-        return Math.Max(0, Math.Min(missing, (_rate * (1 - RestOfRate)) - lentToOthers));
+        var fair = FairRate(demand);
+        var rate = fair * (1 - (1.0 / room));
+        var byChance = demand <= fair ? 2 * Math.Sqrt(demand / DemandAveragedOver) : fair * LeastChange;
+        if (Math.Abs(rate - rateBefore) <= byChance)
+            rate = rateBefore;
+        var tooMuch = level + ((rate - demand) * Renewal.TotalSeconds) - room;
+        if (tooMuch > 0)
+            rate -= tooMuch / Renewal.TotalSeconds;
+        return Math.Max(0, Math.Min(rate, (_rate * (1 - RestOfRate)) - lentToOthers));
     }
 
     /// <summary>Tokens for a part, as far as it has room for them.</summary>
