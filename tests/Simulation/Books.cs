@@ -54,7 +54,7 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
     public void Answered(SimulatedNode node, in TokenRequest request, in TokenGrant grant, Int128 spent)
     {
         var key = request.Id.Key;
-        if (spent > 0 && grant.IsGranted)
+        if (spent > 0 && grant.IsGranted && grant.ReadyAfter == TimeSpan.Zero)
         {
             if (world.Scenario.ChecksBooks && !_spentFor.TryAdd(key, spent))
                 throw new BrokenPromiseException("Once", $"{key} was done twice");

@@ -15,7 +15,7 @@ internal sealed record Shape(int Rate, int Burst, int Nodes, double Load, double
     private const double Requests = 1_000_000;
     private const double MostSeconds = 60;
     private const double LeastSeconds = 2;
-    private const double WarmUp = 1;
+    private const double WarmUp = 2;
 
     /// <summary>Whether the promises about utilisation and calls are made for it.</summary>
     public bool IsPromised => Burst >= Rate * 0.1;

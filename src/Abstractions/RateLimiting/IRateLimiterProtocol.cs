@@ -33,13 +33,15 @@ internal interface IRateLimiterProtocol : IGrainWithStringKey
 /// <param name="MayWait">Whether a no is to be waited out.</param>
 /// <param name="Demand">Tokens that all callers of the node ask for in a second, given or not; 0: it does not say.</param>
 /// <param name="Epoch">Of the authority that the node has heard of lately; 0: of none.</param>
+/// <param name="Asked">Tokens that its callers asked for since it last said so.</param>
 [GenerateSerializer, Immutable, Alias("rt.TokenRequest")]
 internal readonly record struct TokenRequest(
     [property: Id(0)] RequestId Id,
     [property: Id(1)] int Tokens,
     [property: Id(2)] bool MayWait,
     [property: Id(3)] double Demand = 0,
-    [property: Id(4)] long Epoch = 0);
+    [property: Id(4)] long Epoch = 0,
+    [property: Id(5)] long Asked = 0);
 
 /// <summary>"The caller of my request <paramref name="Id"/> has gone; take back what was promised him." Safe to repeat by itself.</summary>
 [GenerateSerializer, Immutable, Alias("rt.TokenCancellation")]

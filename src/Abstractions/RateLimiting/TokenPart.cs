@@ -16,6 +16,7 @@ internal readonly record struct PartHolder(Guid Node, int Channel);
 /// <param name="Level">Whole tokens in the part.</param>
 /// <param name="Want">Room kept free for the answer: the part fills up to <c>Room - Want</c> only, until the answer is there.</param>
 /// <param name="Demand">Tokens that its callers ask for in a second, given or not.</param>
+/// <param name="Asked">Tokens that its callers asked for since it last said so.</param>
 /// <param name="AtTheDoor">Callers who want one token each, and wait for this very answer ahead of all others.</param>
 internal readonly record struct PartRequest(
     PartHolder Holder,
@@ -27,6 +28,7 @@ internal readonly record struct PartRequest(
     int Level,
     int Want,
     double Demand,
+    long Asked,
     int AtTheDoor);
 
 /// <summary>What a node may use from the moment it has this until its term ends, counted from before the node asked.</summary>

@@ -23,6 +23,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
 
     private readonly HeldPart _part = new(now);
     private readonly LinkedList<TokenCaller> _line = new();
+    private long _asked; // tokens, since it was last told
     private Demand _demand = new(now);
     private long _epoch;
     private Instant _heardAt = now;
@@ -84,6 +85,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         Advance(now);
         _demand.PerSecond(now);
         _demand.AddNow(tokens);
+        _asked += tokens;
         var caller = new TokenCaller(tokens, patience);
         if (_line.Count == 0 && _part.TryTake(tokens))
         {
@@ -142,6 +144,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         {
             _isUsed = true;
             _demand.Add(taken);
+            _asked += taken;
         }
 
         if (now >= _part.EndsAt && _part.Sequence != 0)
@@ -151,8 +154,11 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     }
 
     /// <summary>What the authority is asked for one caller.</summary>
-    public TokenRequest Ask(TokenCaller caller, RequestId id, Instant now) =>
-        new(id, caller.Tokens, caller.Patience == CallerPatience.ForTokens, Math.Max(_demand.PerSecond(now), double.Epsilon), EpochAt(now));
+    public TokenRequest Ask(TokenCaller caller, RequestId id, Instant now)
+    {
+        var mayWait = caller.Patience == CallerPatience.ForTokens;
+        return new TokenRequest(id, caller.Tokens, mayWait, Math.Max(_demand.PerSecond(now), double.Epsilon), EpochAt(now), TellAsked());
+    }
 
     /// <summary>The answer to that.</summary>
     public void Hear(TokenCaller caller, in TokenGrant grant, Instant now)
@@ -233,6 +239,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             _part.Level,
             want,
             demand,
+            TellAsked(),
             atTheDoor);
         return true;
     }
@@ -297,6 +304,13 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     private static Instant Sooner(Instant left, Instant right) => left < right ? left : right;
 
     private static TimeSpan Later(TimeSpan left, TimeSpan right) => left > right ? left : right;
+
+    private long TellAsked()
+    {
+        var asked = _asked;
+        _asked = 0;
+        return asked;
+    }
 
     private long EpochAt(Instant now) => now - _heardAt < AuthorityRememberedFor ? _epoch : 0;
 

@@ -14,6 +14,7 @@ internal sealed class Reservations
     /// <summary>Nobody is promised a token later than this.</summary>
     public static readonly TimeSpan Reach = LeaseTerm.OfPart;
 
+    private static readonly TimeSpan ToldBefore = Reach / 10;
     private static readonly TimeSpan SoonestAsk = TimeSpan.FromMilliseconds(20);
 
     private readonly LinkedList<Reservation> _promised = [];
@@ -74,16 +75,9 @@ internal sealed class Reservations
         ForgetSilent(now);
         if (_byRequest.TryGetValue(request, out var place))
         {
+            PromiseFirst(place.Value, rest, now);
             if (place.Value.IsPromised)
             {
-                at = place.Value.At;
-                return true;
-            }
-
-            if (place == _line.First && TryPromise(place.Value, rest, now))
-            {
-                _line.Remove(place);
-                TokensInLine -= tokens;
                 at = place.Value.At;
                 return true;
             }
@@ -91,7 +85,8 @@ internal sealed class Reservations
         else
         {
             var newcomer = new Reservation(request, tokens);
-            if (_line.Count == 0 && TryPromise(newcomer, rest, now))
+            PromiseFirst(newcomer, rest, now);
+            if (_line.Count == 0 && TryPromise(newcomer, rest, now, mayBeFreed: true))
             {
                 at = newcomer.At;
                 return true;
@@ -105,7 +100,7 @@ internal sealed class Reservations
 
         var ahead = place.Value.Before - _line.First!.Value.Before;
         at = AskAt(Plan(rest).ReadyAt(ahead + tokens), now);
-        place.Value.AskBy = at + Reach;
+        place.Value.AskAt = at;
         return false;
     }
 
@@ -116,7 +111,7 @@ internal sealed class Reservations
     public TokenBucket RestAfter(in TokenBucket rest) => Plan(rest);
 
     /// <summary>By when all have been served, or lost their places, and the rest is full again.</summary>
-    public Instant ForgottenAt(in TokenBucket rest) => Instant.Later(Plan(rest).FullAt, _line.Last is { } last ? last.Value.AskBy : default);
+    public Instant ForgottenAt(in TokenBucket rest) => Instant.Later(Plan(rest).FullAt, _line.Last is { } last ? last.Value.ForgottenAt : default);
 
     /// <summary>One has gone. Too late once his instant has come: then he has been served.</summary>
     public void Cancel(RequestKey request)
@@ -135,10 +130,24 @@ internal sealed class Reservations
         NoteOneLess();
     }
 
-    // The earliest instant that is nobody's, if it is not too far ahead.
-    private bool TryPromise(Reservation asker, in TokenBucket rest, Instant now)
+    // Those whose turn it is. Who is not the one who asks now is told when he does, if that is well before his instant; else the line stops at him.
+    private void PromiseFirst(Reservation asker, in TokenBucket rest, Instant now)
     {
-        while (_freed.TryPeek(out var freed, out _))
+        while (_line.First is { Value: var first })
+        {
+            var isHis = first == asker;
+            var isToldInTime = first.AskAt >= now && first.AskAt + ToldBefore <= Plan(rest).ReadyAt(first.Tokens);
+            if ((!isHis && !isToldInTime) || !TryPromise(first, rest, now, mayBeFreed: isHis))
+                return;
+            _line.RemoveFirst();
+            TokensInLine -= first.Tokens;
+        }
+    }
+
+    // The earliest instant that is nobody's, if it is not too far ahead.
+    private bool TryPromise(Reservation asker, in TokenBucket rest, Instant now, bool mayBeFreed)
+    {
+        while (mayBeFreed && _freed.TryPeek(out var freed, out _))
         {
             if (!freed.Value.IsOver && freed.Value.Tokens >= asker.Tokens)
             {
@@ -218,7 +227,7 @@ internal sealed class Reservations
     // Who did not ask again loses his place. Those at the head at once, the others now and then: they take up room only.
     private void ForgetSilent(Instant now)
     {
-        while (_line.First is { } first && first.Value.AskBy < now)
+        while (_line.First is { } first && first.Value.ForgottenAt < now)
             Forget(first);
         if (now - _sweptAt < Reach)
             return;
@@ -226,7 +235,7 @@ internal sealed class Reservations
         for (var place = _line.First; place is not null;)
         {
             var next = place.Next;
-            if (place.Value.AskBy < now)
+            if (place.Value.ForgottenAt < now)
                 Forget(place);
             place = next;
         }
@@ -249,7 +258,10 @@ internal sealed class Reservations
 
         public Instant At { get; set; }
 
-        public Instant AskBy { get; set; }
+        // When he is to ask again.
+        public Instant AskAt { get; set; }
+
+        public Instant ForgottenAt => AskAt + (Reach / 2);
 
         // Tokens of all who ever came into the line before him.
         public long Before { get; set; }

@@ -76,6 +76,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             return answer;
 
         var asker = Hear(request, now);
+        Shares(now).Count(request.Asked, now);
         var askEvery = Shares(now).AskEvery(asker.Demand, _rest.Room);
         return answer with
         {
@@ -99,6 +100,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         _waiting?.NoteMore();
 
         var shares = Shares(now);
+        shares.Count(request.Asked, now);
         var isFree = WaitingCount == 0;
         var served = isFree ? (int)Math.Min(request.AtTheDoor, _rest.Tokens) : 0;
         _rest.Spend(served);

@@ -10,8 +10,6 @@ internal sealed class TokenShares
     public static readonly TimeSpan Renewal = LeaseTerm.RenewAfter(LeaseTerm.OfPart);
 
     private static readonly TimeSpan CountedFor = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan HalfLife = TimeSpan.FromSeconds(1);
-    private const double AveragedOver = 3; // seconds, about
     private static readonly TimeSpan FreshFor = TimeSpan.FromMilliseconds(15);
 
     // A part that earns less between two renewals is not worth its messages.
@@ -20,7 +18,7 @@ internal sealed class TokenShares
 
     // Seconds for which a node's demand is averaged, about.
     private const double DemandAveragedOver = 0.43;
-    private const double LeastChange = 0.02;
+    private const double LeastChange = 0.08;
 
     // What is not lent of the rate, so that the rest can even out.
     private const double RestOfRate = 0.03;
@@ -32,11 +30,12 @@ internal sealed class TokenShares
     private bool _isReckoned;
     private double _rate;
     private int _burst;
-    private TimeSpan _averagedFor;
     private double _level;
     private double _extra; // tokens per second that each may have of the rest until he asks again
     private double _roomScale;
-    private double _demand; // of all, averaged over seconds
+    private double _asked; // tokens of late, and the seconds that they are of; what is older counts less
+    private double _askedFor;
+    private Instant _countedAt;
     private int _askers;
 
     /// <summary>Tokens per second that this one is to get.</summary>
@@ -52,10 +51,8 @@ internal sealed class TokenShares
     {
         if (_isReckoned && now - _reckonedAt < FreshFor && rate.Equals(_rate) && burst == _burst)
             return;
-        var elapsed = _isReckoned ? now - _reckonedAt : FreshFor;
         (_isReckoned, _reckonedAt, _rate, _burst) = (true, now, rate, burst);
         var count = 0;
-        double all = 0;
         foreach (var part in known.Known)
         {
             if (part.Demand <= 0 || now - part.HeardAt >= CountedFor)
@@ -63,12 +60,9 @@ internal sealed class TokenShares
             if (count == _demands.Length)
                 Array.Resize(ref _demands, Math.Max(4, 2 * count));
             _demands[count++] = part.Demand;
-            all += part.Demand;
         }
 
         _askers = count;
-        _averagedFor += elapsed;
-        _demand += Math.Max(1 - Math.Pow(2, -(elapsed / HalfLife)), elapsed / _averagedFor) * (all - _demand);
         _level = Level(_demands.AsSpan(0, count), rate);
         _extra = IsPlenty(rest) ? rest / Renewal.TotalSeconds / Math.Max(count, 1) : 0;
         double wishes = 0;
@@ -82,7 +76,7 @@ internal sealed class TokenShares
     /// <param name="roomBefore">What it has; a little more than it needs is left to it.</param>
     public int Room(double demand, int roomBefore = 0)
     {
-        var room = IsWorthwhile(roomBefore == 0 ? FairRate(demand) : 2 * FairRate(demand)) ? (int)(RoomWish(demand) * _roomScale) : 0;
+        var room = IsWorthwhile(roomBefore == 0 ? FairRate(demand) : 2 * FairRate(demand)) ? (int)Math.Min(RoomWish(demand) * _roomScale, _burst / 2.0) : 0;
         if (room < LeastRoom)
             return 0;
         return room < roomBefore && room > roomBefore * 3 / 4 ? roomBefore : room;
@@ -101,7 +95,7 @@ internal sealed class TokenShares
         if (room == 0)
             return 0;
         var fair = FairRate(demand);
-        var rate = fair * (1 - (1.0 / room));
+        var rate = fair * (1 - LostWhileFull(demand / fair, room));
         var byChance = demand <= fair ? 2 * Math.Sqrt(demand / DemandAveragedOver) : fair * LeastChange;
         if (Math.Abs(rate - rateBefore) <= byChance)
             rate = rateBefore;
@@ -119,6 +113,14 @@ internal sealed class TokenShares
     public long TopUp(long rest, double demand, int room, int level) =>
         Math.Min(IsPlenty(rest) ? rest / 2 : rest / Math.Max(_askers, 1), (long)Math.Max(Aim(demand, room) - level, 0));
 
+    /// <summary>Counts what callers of a node have asked for.</summary>
+    public void Count(long asked, Instant now)
+    {
+        var elapsed = _countedAt == default ? TimeSpan.Zero : now - _countedAt;
+        var kept = Math.Pow(2, -(elapsed.TotalSeconds / HalfLife));
+        (_asked, _askedFor, _countedAt) = ((_asked * kept) + asked, (_askedFor * kept) + elapsed.TotalSeconds, now);
+    }
+
     /// <summary>What one who asks for so many wants in a second at least: he is counted for one.</summary>
     public static double LeastDemand(int tokens) => tokens / CountedFor.TotalSeconds;
 
@@ -134,12 +136,18 @@ internal sealed class TokenShares
         return TimeSpan.FromSeconds(Math.Max(Math.Max(apart, 0), _askers / MostAsksPerSecond));
     }
 
-    // More than there is, by more than chance explains.
-    private bool IsOverload => _demand > _rate + (2 * Math.Sqrt(_rate / AveragedOver));
+    // More is asked for than there is, by more than chance explains.
+    private bool IsOverload => _asked - (_rate * _askedFor) > 2 * Math.Sqrt(_rate * _askedFor);
+
+    // In seconds: long enough for a hundred tokens or so.
+    private double HalfLife => Math.Clamp(100 / _rate, 0.15, 1);
 
     // Sparse nodes in overload ask a quarter more often than a token of theirs comes; and more often where the rest is so small that it is full
-    // now and then between their asking: of its tokens one in two hundred is lost so at most.
-    private static double AsksPerToken(long restRoom) => Math.Max(1.25, Math.Exp(5.0 / Math.Max(restRoom, 1)));
+    // now and then between their asking: of its tokens one in a hundred is lost so at most.
+    private static double AsksPerToken(long restRoom) => Math.Max(1.25, Math.Exp(4.0 / Math.Max(restRoom, 1)));
+
+    // Of what a bucket earns, where so many times as much is asked for: it is full in so much of the time.
+    private static double LostWhileFull(double load, int room) => load < 1.001 ? 1.0 / (room + 1) : (load - 1) / (Math.Pow(load, room + 1) - 1);
 
     private bool IsPlenty(long rest) => rest >= Math.Max(1, Math.Min(_rate * 0.02, _burst / 4.0));
 
