@@ -13,7 +13,8 @@ static int Usage()
 {
     Console.WriteLine("seeds [FIRST [COUNT]]   runs the worlds of so many seeds, and tells the first failure of each checker");
     Console.WriteLine("shapes                  tells what becomes of shapes of traffic, without faults, and which promises they fall short of");
-    Console.WriteLine("shapes [--rate TOKENS_PER_SECOND] [--burst TOKENS] [--nodes COUNT] [--load MULTIPLE_OF_RATE] [--round-trip MILLISECONDS] [--skew]");
+    Console.WriteLine("shapes [--rate TOKENS_PER_SECOND] [--burst TOKENS] [--nodes COUNT]");
+    Console.WriteLine("       [--load MULTIPLE_OF_RATE] [--round-trip MILLISECONDS] [--skew]");
     Console.WriteLine("                        the same of a shape of one's own");
     return 1;
 }
@@ -58,6 +59,7 @@ static int Shapes(Shape[] shapes)
     }
 
     var falling = results.SelectMany(result => result.ShortOf()).CountBy(promise => promise).OrderBy(each => each.Key);
-    Console.WriteLine($"{shapes.Length} shapes, {clock.Elapsed.TotalSeconds:0} s; short of {string.Join(", ", falling.Select(each => $"{each.Key}: {each.Value}"))}");
+    var shortOf = string.Join(", ", falling.Select(each => $"{each.Key}: {each.Value}"));
+    Console.WriteLine($"{shapes.Length} shapes, {clock.Elapsed.TotalSeconds:0} s; short of {shortOf}");
     return results.Any(result => result.Excess is not null) ? 1 : 0;
 }

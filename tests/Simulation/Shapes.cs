@@ -39,7 +39,10 @@ internal sealed record Shape(int Rate, int Burst, int Nodes, double Load, double
             for (var l = 0; l < loads.Length; l++)
             {
                 for (var n = 0; n < nodes.Length; n++)
-                    shapes.Add(Of(rates[(b + (2 * l) + (3 * n)) % 5], bursts[b], nodes[n], loads[l], roundTrips[(b + l + (2 * n)) % 3], (b + l + n) % 2 == 1));
+                {
+                    var rate = rates[(b + (2 * l) + (3 * n)) % 5];
+                    shapes.Add(Of(rate, bursts[b], nodes[n], loads[l], roundTrips[(b + l + (2 * n)) % 3], (b + l + n) % 2 == 1));
+                }
             }
         }
 
@@ -119,10 +122,8 @@ internal sealed record Shape(int Rate, int Burst, int Nodes, double Load, double
             Seconds = WarmUp + Seconds,
         };
         string? excess = null;
-        var clock = System.Diagnostics.Stopwatch.StartNew();
         var totals = Totals(scenario);
         var waits = Totals(scenario with { Seconds = WarmUp + Math.Max(LeastSeconds, Seconds / 4), Waiters = WaitersShare() });
-        Console.Error.WriteLine($"{clock.Elapsed.TotalSeconds:0.0} {this}");
         return new ShapeResult(
             this,
             totals.Utilisation,
@@ -163,7 +164,8 @@ internal sealed record Shape(int Rate, int Burst, int Nodes, double Load, double
     }
 
     public override string ToString() => string.Create(
-        CultureInfo.InvariantCulture, $"--rate {Rate} --burst {Burst} --nodes {Nodes} --load {Load} --round-trip {RoundTrip}{(IsSkewed ? " --skew" : "")}");
+        CultureInfo.InvariantCulture,
+        $"--rate {Rate} --burst {Burst} --nodes {Nodes} --load {Load} --round-trip {RoundTrip}{(IsSkewed ? " --skew" : "")}");
 }
 
 /// <summary>What became of a shape.</summary>
@@ -220,7 +222,8 @@ internal sealed record ShapeResult(
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
         $"{Shape.Rate,7} {Shape.Burst,7} {Shape.Nodes,5} {Shape.Load,4} {Shape.RoundTrip,5} {(Shape.IsSkewed ? "1/i" : ""),4} | "
-        + $"{Utilisation,6:0.0000} {RefusedBelowSupply,7:0.00%} {CallsPerRequest,6:0.000} {CallsPerNode,8:0.0} {MostCallsPerNode,7} {CallsPerKey,9:0} "
+        + $"{Utilisation,6:0.0000} {RefusedBelowSupply,7:0.00%} "
+        + $"{CallsPerRequest,6:0.000} {CallsPerNode,8:0.0} {MostCallsPerNode,7} {CallsPerKey,9:0} "
         + $"{ExtraWait,8:0.0} {MostExtraWait,8:0.0} {Fairness,6:0.000} {(Excess is null ? 0 : 1),6} {Kind,-5} | {string.Join(' ', ShortOf())}");
 
     private string Kind => Dense switch

@@ -5,6 +5,7 @@ internal sealed class SimulatedAuthority
 {
     private readonly World _world;
     private readonly AnswerLog<TokenGrant> _answers = new();
+    private readonly Dictionary<PartHolder, Instant> _heardAt = [];
     private bool _hasSuccessor;
 
     public SimulatedAuthority(World world, long epoch, RateLimiterPolicy told, RateLimiterPolicy policy, bool mayFollowAnother)
@@ -34,6 +35,7 @@ internal sealed class SimulatedAuthority
         Books.Answered(node, request, grant, before != Ledger.Rest.Units);
         if (_hasSuccessor && (grant.Room > 0 || grant.Tokens > 0 || grant.Served > 0))
             throw new BrokenPromiseException("Successor", "one that has heard of its successor lends");
+        CheckShares(request.Holder);
         return grant;
     }
 
@@ -48,6 +50,7 @@ internal sealed class SimulatedAuthority
         Books.Answered(node, request, grant, before - Ledger.Rest.Units);
         if (_hasSuccessor && grant.IsGranted && before != Ledger.Rest.Units)
             throw new BrokenPromiseException("Successor", "one that has heard of its successor admits");
+        CheckShares(new PartHolder(request.Id.Node, request.Id.Channel));
         return grant;
     }
 
@@ -56,6 +59,17 @@ internal sealed class SimulatedAuthority
         _answers.Void(id, _world.Now);
         Books.Cancelled(id.Key);
         Ledger.Cancel(id.Key, _world.Now);
+    }
+
+    // Who is dead, or wants nothing any more, must not keep others from their shares.
+    private void CheckShares(PartHolder asker)
+    {
+        if (!_world.Scenario.ChecksBooks || Ledger.Shares is not { } shares)
+            return;
+        _heardAt[asker] = _world.Now;
+        var askers = _heardAt.Values.Count(heardAt => shares.ReckonedAt - heardAt < TimeSpan.FromSeconds(1));
+        if (shares.Askers > askers)
+            throw new BrokenPromiseException("Share", $"shares are reckoned for {shares.Askers}, but {askers} have asked lately");
     }
 
     private void Hear(long epoch)

@@ -269,6 +269,8 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             _renewAt = grant.Room > 0 ? _askedAt + (LeaseTerm.RenewAfter(grant.Term) * _hurry)
                 : _part.Room > 0 ? now // until it says that it has let go nobody else has what it had
                 : Instant.Never;
+            if (grant.Room > 0 && grant.Rate < _part.Rate / 3 * 2 && grant.TokenCost == _part.Cost)
+                _renewAt = Sooner(_renewAt, now + ShortestRenewal);
             _noPartUntil = grant.Room == 0 ? now + LeaseTerm.RenewAfter(grant.Term) : now;
             _deniedUntil = now + grant.RationedFor;
             TakePart(grant, now);

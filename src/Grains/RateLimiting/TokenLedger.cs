@@ -48,6 +48,9 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     /// <summary>What is lent; likewise.</summary>
     public TokenParts Parts => _parts ??= new TokenParts();
 
+    /// <summary>Who is to get how much, as of the last reckoning; likewise.</summary>
+    public TokenShares? Shares => _shares;
+
     private int WaitingCount => _waiting?.Count ?? 0;
 
     private bool IsWithheld => _withheldUntil > _rest.At;
@@ -76,12 +79,12 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             return answer;
 
         var asker = Hear(request, now);
-        Shares(now).Count(request.Asked, now);
-        var askEvery = Shares(now).AskEvery(asker.Demand, _rest.Room);
+        Reckon(now).Count(request.Asked, now);
+        var askEvery = Reckon(now).AskEvery(asker.Demand, _rest.Room);
         return answer with
         {
             AskEvery = askEvery,
-            MayHavePart = !IsWithheld && WaitingCount == 0 && Shares(now).Room(asker.Demand) > 0,
+            MayHavePart = !IsWithheld && WaitingCount == 0 && Reckon(now).Room(asker.Demand) > 0,
             ComeBackAfter = (answer.IsGranted && askEvery == default) || answer.AskAgainAfter > default(TimeSpan) ? default : FirstAt(1).After(now),
         };
     }
@@ -99,7 +102,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         _rest.Add(givenBack);
         _waiting?.NoteMore();
 
-        var shares = Shares(now);
+        var shares = Reckon(now);
         shares.Count(request.Asked, now);
         var isFree = WaitingCount == 0;
         var served = isFree ? (int)Math.Min(request.AtTheDoor, _rest.Tokens) : 0;
@@ -111,7 +114,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         var level = part.IsEnded ? 0 : Math.Clamp(request.Level, 0, room);
         var topUp = Math.Max(added - _rest.Space, shares.TopUp(_rest.Tokens, part.Demand, room, level));
         var tokens = isFree ? (int)Math.Clamp(topUp, 0, Math.Min(space, _rest.Tokens)) : 0;
-        var rate = IsWithheld ? 0 : ToUnits(shares.Rate(part.Demand, room, level + tokens, ToPerSecond(part.HeldRate), ToPerSecond(Parts.LentRate - part.Rate)));
+        var lentToOthers = ToPerSecond(Parts.LentRate - part.Rate);
+        var rate = IsWithheld ? 0 : ToUnits(shares.Rate(part.Demand, room, level + tokens, ToPerSecond(part.HeldRate), lentToOthers));
         if (!isFree)
             rate = Math.Min(rate, part.HeldRate);
         _rest.Spend(tokens);
@@ -124,7 +128,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             rate,
             _rest.Cost,
             LeaseTerm.OfPart,
-            shares.IsRationed(part.Demand, _rest.Tokens) ? Sooner(TokenShares.Renewal, _rest.FullAt.After(now)) : default,
+            shares.IsRationed(_rest.Tokens) ? Sooner(TokenShares.Renewal, _rest.FullAt.After(now)) : default,
             FirstAt(1).After(now),
             _policy.Burst,
             _policy.QueueLimit);
@@ -233,7 +237,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     private TokenParts.Part Hear(in TokenRequest request, Instant now)
     {
         Parts.ForgetSilent(new Instant(now.Ticks - RememberedFor.Ticks));
-        return Parts.Hear(new PartHolder(request.Id.Node, request.Id.Channel), Math.Max(request.Demand, TokenShares.LeastDemand(request.Tokens)), now);
+        var demand = Math.Max(request.Demand, TokenShares.LeastDemand(request.Tokens));
+        return Parts.Hear(new PartHolder(request.Id.Node, request.Id.Channel), demand, now);
     }
 
     // As much as is to be had; how much smaller it is to be the node hears, and says when it is. Promises were made from the rest as it was: while
@@ -249,7 +254,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         return (int)Math.Clamp(most, 0, wish);
     }
 
-    private TokenShares Shares(Instant now)
+    private TokenShares Reckon(Instant now)
     {
         _shares ??= new TokenShares();
         _shares.Reckon(Parts, ToPerSecond(_rest.FullRate), _policy.Burst, _rest.Tokens, now);

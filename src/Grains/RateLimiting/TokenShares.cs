@@ -18,7 +18,7 @@ internal sealed class TokenShares
 
     // Seconds for which a node's demand is averaged, about.
     private const double DemandAveragedOver = 0.43;
-    private const double LeastChange = 0.08;
+    private const double LeastChange = 0.05;
 
     // What is not lent of the rate, so that the rest can even out.
     private const double RestOfRate = 0.03;
@@ -26,7 +26,6 @@ internal sealed class TokenShares
     private const double MostAsksPerSecond = 50_000;
 
     private double[] _demands = [];
-    private Instant _reckonedAt;
     private bool _isReckoned;
     private double _rate;
     private int _burst;
@@ -36,7 +35,12 @@ internal sealed class TokenShares
     private double _asked; // tokens of late, and the seconds that they are of; what is older counts less
     private double _askedFor;
     private Instant _countedAt;
-    private int _askers;
+
+    /// <summary>When that was.</summary>
+    public Instant ReckonedAt { get; private set; }
+
+    /// <summary>How many have asked lately, as of the last reckoning; for whoever checks the books.</summary>
+    public int Askers { get; private set; }
 
     /// <summary>Tokens per second that this one is to get.</summary>
     public double FairRate(double demand) => Math.Min(demand, _level);
@@ -49,9 +53,9 @@ internal sealed class TokenShares
     /// <param name="now">The grain's instant.</param>
     public void Reckon(TokenParts known, double rate, int burst, long rest, Instant now)
     {
-        if (_isReckoned && now - _reckonedAt < FreshFor && rate.Equals(_rate) && burst == _burst)
+        if (_isReckoned && now - ReckonedAt < FreshFor && rate.Equals(_rate) && burst == _burst)
             return;
-        (_isReckoned, _reckonedAt, _rate, _burst) = (true, now, rate, burst);
+        (_isReckoned, ReckonedAt, _rate, _burst) = (true, now, rate, burst);
         var count = 0;
         foreach (var part in known.Known)
         {
@@ -62,7 +66,7 @@ internal sealed class TokenShares
             _demands[count++] = part.Demand;
         }
 
-        _askers = count;
+        Askers = count;
         _level = Level(_demands.AsSpan(0, count), rate);
         _extra = IsPlenty(rest) ? rest / Renewal.TotalSeconds / Math.Max(count, 1) : 0;
         double wishes = 0;
@@ -76,8 +80,9 @@ internal sealed class TokenShares
     /// <param name="roomBefore">What it has; a little more than it needs is left to it.</param>
     public int Room(double demand, int roomBefore = 0)
     {
-        var room = IsWorthwhile(roomBefore == 0 ? FairRate(demand) : 2 * FairRate(demand)) ? (int)Math.Min(RoomWish(demand) * _roomScale, _burst / 2.0) : 0;
-        if (room < LeastRoom)
+        var fair = FairRate(demand);
+        var room = (int)Math.Min(RoomWish(demand) * _roomScale, _burst / 2.0);
+        if (room < LeastRoom || !IsWorthwhile(roomBefore == 0 ? fair : 2 * fair)) // half is enough to go on
             return 0;
         return room < roomBefore && room > roomBefore * 3 / 4 ? roomBefore : room;
     }
@@ -111,7 +116,7 @@ internal sealed class TokenShares
     /// <param name="room">Of its part.</param>
     /// <param name="level">Tokens in it.</param>
     public long TopUp(long rest, double demand, int room, int level) =>
-        Math.Min(IsPlenty(rest) ? rest / 2 : rest / Math.Max(_askers, 1), (long)Math.Max(Aim(demand, room) - level, 0));
+        Math.Min(IsPlenty(rest) ? rest / 2 : rest / Math.Max(Askers, 1), (long)Math.Max(Aim(demand, room) - level, 0));
 
     /// <summary>Counts what callers of a node have asked for.</summary>
     public void Count(long asked, Instant now)
@@ -124,8 +129,8 @@ internal sealed class TokenShares
     /// <summary>What one who asks for so many wants in a second at least: he is counted for one.</summary>
     public static double LeastDemand(int tokens) => tokens / CountedFor.TotalSeconds;
 
-    /// <summary>Whether one is not to ask before his next renewal: all want more than there is, he has his share, and the rest is scarce.</summary>
-    public bool IsRationed(double demand, long rest) => IsOverload && demand >= FairRate(demand) && !IsPlenty(rest);
+    /// <summary>Whether one is not to ask before his next renewal: more is wanted than there is, and the rest is scarce.</summary>
+    public bool IsRationed(long rest) => IsOverload && !IsPlenty(rest);
 
     /// <summary>How long apart one is to ask in overload who asks for tokens one by one; zero below it.</summary>
     public TimeSpan AskEvery(double demand, long restRoom)
@@ -133,14 +138,14 @@ internal sealed class TokenShares
         if (!IsOverload)
             return default;
         var apart = Math.Min(1 / (AsksPerToken(restRoom) * FairRate(demand)), CountedFor.TotalSeconds) - (1 / demand); // until somebody comes
-        return TimeSpan.FromSeconds(Math.Max(Math.Max(apart, 0), _askers / MostAsksPerSecond));
+        return TimeSpan.FromSeconds(Math.Max(Math.Max(apart, 0), Askers / MostAsksPerSecond));
     }
 
     // More is asked for than there is, by more than chance explains.
     private bool IsOverload => _asked - (_rate * _askedFor) > 2 * Math.Sqrt(_rate * _askedFor);
 
-    // In seconds: long enough for a hundred tokens or so.
-    private double HalfLife => Math.Clamp(100 / _rate, 0.15, 1);
+    // In seconds: long enough for a hundred tokens or so, and for all nodes to say several times what they were asked for.
+    private double HalfLife => Math.Clamp(100 / _rate, 0.5, 1);
 
     // Sparse nodes in overload ask a quarter more often than a token of theirs comes; and more often where the rest is so small that it is full
     // now and then between their asking: of its tokens one in a hundred is lost so at most.

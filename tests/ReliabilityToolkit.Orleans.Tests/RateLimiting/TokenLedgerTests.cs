@@ -352,7 +352,7 @@ public sealed class TokenLedgerTests
     public void Ledger_ResetWhileAPartIsLent_FillsTheRestOnly()
     {
         var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, default);
-        var request = new PartRequest(new PartHolder(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 500, AtTheDoor: 1);
+        var request = new PartRequest(new PartHolder(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 500, Asked: 0, AtTheDoor: 1);
         var room = ledger.Renew(request, default).Room;
         room.Should().BeGreaterThan(0);
         ledger.Reset(default);

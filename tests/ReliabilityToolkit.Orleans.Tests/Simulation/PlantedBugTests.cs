@@ -6,6 +6,7 @@ public sealed class PlantedBugTests
     private const string Parts = "Grains/RateLimiting/TokenParts.cs";
     private const string Ledger = "Grains/RateLimiting/TokenLedger.cs";
     private const string Reservations = "Grains/RateLimiting/Reservations.cs";
+    private const string Shares = "Grains/RateLimiting/TokenShares.cs";
     private const string Answers = "Grains/Requests/AnswerLog.cs";
     private const string Held = "Client/RateLimiting/HeldPart.cs";
     private const string Stock = "Client/RateLimiting/TokenStock.cs";
@@ -147,8 +148,8 @@ public sealed class PlantedBugTests
             "One in line is never promised anything",
             "Forgotten",
             Reservations,
-            "if (place == _line.First && TryPromise(place.Value, rest, now))",
-            "if (place != _line.First && TryPromise(place.Value, rest, now))"),
+            "if ((!isHis && !isToldInTime) || !TryPromise(first, rest, now, mayBeFreed: isHis))",
+            "if (isHis || !isToldInTime || !TryPromise(first, rest, now, mayBeFreed: isHis))"),
         new(
             "A promise reaches further than a term",
             "Reach",
@@ -157,7 +158,7 @@ public sealed class PlantedBugTests
             "if (at > now + (2 * Reach) || asker.Tokens > plan.Room)"),
         new(
             "More is promised than the rest can hold",
-            "L1",
+            "Sum",
             Reservations,
             "if (at > now + Reach || asker.Tokens > plan.Room)",
             "if (at > now + Reach)"),
@@ -180,6 +181,12 @@ public sealed class PlantedBugTests
             Ledger,
             "_rest.Tokens >= request.Tokens)\n",
             "_rest.Tokens > request.Tokens)\n"),
+        new(
+            "The demand of a dead node is kept",
+            "Share",
+            Shares,
+            "part.Demand <= 0 || now - part.HeardAt >= CountedFor",
+            "part.Demand <= 0"),
         new(
             "RetryAfter is too short",
             "L5",
