@@ -11,8 +11,26 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 /// <param name="IsSkewed">Whether node i has 1/i of the requests of node 1.</param>
 internal sealed record Shape(int Rate, int Burst, int Nodes, double Load, double RoundTrip, bool IsSkewed)
 {
+    private static readonly string[] AllKept =
+    [
+        "--rate 1000 --burst 50 --nodes 2 --load 2 --round-trip 1",
+        "--rate 1000 --burst 100 --nodes 2 --load 0.5 --round-trip 20",
+        "--rate 1000 --burst 1000 --nodes 2 --load 1.2 --round-trip 20 --skew",
+        "--rate 10000 --burst 1000 --nodes 2 --load 2 --round-trip 20 --skew",
+        "--rate 10000 --burst 1000 --nodes 10 --load 10 --round-trip 20 --skew",
+        "--rate 10000 --burst 10000 --nodes 10 --load 0.9 --round-trip 0.2 --skew",
+        "--rate 10000 --burst 100000 --nodes 10 --load 2 --round-trip 0.2",
+        "--rate 1000 --burst 10000 --nodes 10 --load 0.5 --round-trip 0.2 --skew",
+        "--rate 100 --burst 5 --nodes 2 --load 0.5 --round-trip 1 --skew",
+        "--rate 100 --burst 10 --nodes 10 --load 2 --round-trip 1",
+        "--rate 100 --burst 100 --nodes 50 --load 0.9 --round-trip 20",
+        "--rate 1000 --burst 100 --nodes 50 --load 1.2 --round-trip 20",
+        "--rate 1000 --burst 10 --nodes 1000 --load 10 --round-trip 1 --skew",
+        "--rate 10 --burst 100 --nodes 10 --load 10 --round-trip 1 --skew",
+    ];
+
     // So many requests are enough to judge a shape, and so many seconds.
-    private const double Requests = 1_000_000;
+    private const double Requests = 400_000;
     private const double MostSeconds = 60;
     private const double LeastSeconds = 2;
     private const double WarmUp = 2;
@@ -21,6 +39,9 @@ internal sealed record Shape(int Rate, int Burst, int Nodes, double Load, double
     public bool IsPromised => Burst >= Rate * 0.1;
 
     private double Seconds => Math.Clamp(Math.Floor(Requests / (Rate * Load)), LeastSeconds, MostSeconds);
+
+    /// <summary>Some of all kinds in which every promise is kept.</summary>
+    public static IEnumerable<Shape> Kept => AllKept.Select(options => TryParse(options.Split(' '))!);
 
     /// <summary>
     /// Those that are looked at: each of burst, load and number of nodes with each other, with rate, round trip and skew changing from one to the

@@ -264,6 +264,7 @@ internal sealed class SimulatedNode
         }
 
         waiting.IsDecided = true;
+        CheckCalls(waiting);
         var isAdmitted = caller.Fate is CallerFate.AdmittedHere or CallerFate.AdmittedThere or CallerFate.Promised;
         if (caller.Fate != CallerFate.Gone)
             _world.Decided(_world.Now - waiting.Since, waiting, isAdmitted);
@@ -304,6 +305,15 @@ internal sealed class SimulatedNode
             return;
         _timerAt = at;
         _world.Plan(What.Timer, this, at - _world.Now);
+    }
+
+    // Where somebody wants more than half of the burst, parts must become smaller for him, and those behind him ask a little more often.
+    private void CheckCalls(Waiting waiting)
+    {
+        var (wait, scenario) = (_world.Now - waiting.Since, _world.Scenario);
+        var apart = scenario.MostTokens > scenario.Burst / 2 ? LeaseTerm.OfPart / 10 : LeaseTerm.OfPart;
+        if (!_world.HasFaults && waiting.Asks > 2 + (wait / apart))
+            throw new BrokenPromiseException("L4", $"{waiting.Asks} calls in {wait} for one who waits on node {Number}");
     }
 
     private void CheckOrder(long number)

@@ -90,6 +90,8 @@ internal sealed class World
     /// <summary>Whether a message may not come.</summary>
     public bool CanFail => Scenario.Loss > 0 || Scenario.Delay > 0 || Scenario.Partitions > 0 || Scenario.Losses > 0 || Scenario.Pauses > 0;
 
+    public bool HasFaults => CanFail || Scenario.Duplication > 0 || Scenario.Crashes > 0 || Scenario.Drift > 0 || Scenario.PolicyChanges > 0;
+
     public long Events { get; private set; }
 
     public long Callers { get; set; }

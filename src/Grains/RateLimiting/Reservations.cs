@@ -86,7 +86,7 @@ internal sealed class Reservations
         {
             var newcomer = new Reservation(request, tokens);
             PromiseFirst(newcomer, rest, now);
-            if (_line.Count == 0 && TryPromise(newcomer, rest, now, mayBeFreed: true))
+            if (_line.Count == 0 && TryPromise(newcomer, rest, now, now))
             {
                 at = newcomer.At;
                 return true;
@@ -100,6 +100,10 @@ internal sealed class Reservations
 
         var ahead = place.Value.Before - _line.First!.Value.Before;
         at = AskAt(Plan(rest).ReadyAt(ahead + tokens), now);
+        if (place != _line.First)
+            at = Instant.Later(at, Sooner(_line.First.Value.AskAt, now + Reach)); // before that it is nobody's turn
+        else if (tokens > rest.Room)
+            at = Instant.Later(at, now + LeaseTerm.RenewAfter(Reach)); // parts become smaller when they are renewed
         place.Value.AskAt = at;
         return false;
     }
@@ -130,14 +134,15 @@ internal sealed class Reservations
         NoteOneLess();
     }
 
-    // Those whose turn it is. Who is not the one who asks now is told when he does, if that is well before his instant; else the line stops at him.
+    // Those whose turn it is. Who is not the one who asks now is told when he does, well before his instant. Where he has not asked in time, the
+    // line stops at him until he does.
     private void PromiseFirst(Reservation asker, in TokenBucket rest, Instant now)
     {
         while (_line.First is { Value: var first })
         {
-            var isHis = first == asker;
-            var isToldInTime = first.AskAt >= now && first.AskAt + ToldBefore <= Plan(rest).ReadyAt(first.Tokens);
-            if ((!isHis && !isToldInTime) || !TryPromise(first, rest, now, mayBeFreed: isHis))
+            if (first != asker && first.AskAt < now)
+                return;
+            if (!TryPromise(first, rest, now, first == asker ? now : first.AskAt + ToldBefore))
                 return;
             _line.RemoveFirst();
             TokensInLine -= first.Tokens;
@@ -145,9 +150,9 @@ internal sealed class Reservations
     }
 
     // The earliest instant that is nobody's, if it is not too far ahead.
-    private bool TryPromise(Reservation asker, in TokenBucket rest, Instant now, bool mayBeFreed)
+    private bool TryPromise(Reservation asker, in TokenBucket rest, Instant now, Instant notBefore)
     {
-        while (mayBeFreed && _freed.TryPeek(out var freed, out _))
+        while (notBefore == now && _freed.TryPeek(out var freed, out _))
         {
             if (!freed.Value.IsOver && freed.Value.Tokens >= asker.Tokens)
             {
@@ -162,7 +167,7 @@ internal sealed class Reservations
         }
 
         ref var plan = ref Plan(rest);
-        var at = plan.ReadyAt(asker.Tokens);
+        var at = Instant.Later(plan.ReadyAt(asker.Tokens), notBefore);
         if (at > now + Reach || asker.Tokens > plan.Room)
             return false;
         plan.Advance(at);
@@ -223,6 +228,8 @@ internal sealed class Reservations
         var after = servedAt.After(now) - (Reach / 2);
         return now + (after < SoonestAsk ? SoonestAsk : after > Reach ? Reach : after);
     }
+
+    private static Instant Sooner(Instant left, Instant right) => left < right ? left : right;
 
     // Who did not ask again loses his place. Those at the head at once, the others now and then: they take up room only.
     private void ForgetSilent(Instant now)

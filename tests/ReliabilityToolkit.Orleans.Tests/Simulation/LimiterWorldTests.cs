@@ -25,6 +25,17 @@ public sealed class LimiterWorldTests
         }
     }
 
+    public static TheoryData<string> Kept => [.. Shape.Kept.Select(shape => shape.ToString())];
+
+    /// <summary>L2, L3, L6, L7 and L8, each with its number.</summary>
+    [Theory]
+    [MemberData(nameof(Kept))]
+    public void Shape_OfThoseThatAreKept_FallsShortOfNothing(string options)
+    {
+        var result = Shape.TryParse(options.Split(' '))!.Run();
+        result.ShortOf().Should().BeEmpty(result.ToString());
+    }
+
     [Fact]
     public void Books_OneTokenTooMany_IsFound()
     {

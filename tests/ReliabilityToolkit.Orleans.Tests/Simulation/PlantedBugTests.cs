@@ -148,8 +148,8 @@ public sealed class PlantedBugTests
             "One in line is never promised anything",
             "Forgotten",
             Reservations,
-            "if ((!isHis && !isToldInTime) || !TryPromise(first, rest, now, mayBeFreed: isHis))",
-            "if (isHis || !isToldInTime || !TryPromise(first, rest, now, mayBeFreed: isHis))"),
+            "if (!TryPromise(first, rest, now, first == asker ? now : first.AskAt + ToldBefore))",
+            "if (first == asker || !TryPromise(first, rest, now, first.AskAt + ToldBefore))"),
         new(
             "A promise reaches further than a term",
             "Reach",
@@ -193,6 +193,29 @@ public sealed class PlantedBugTests
             Ledger,
             "var retryAfter = FirstAt(request.Tokens).After(now);",
             "var retryAfter = FirstAt(request.Tokens).After(now) * 0.9;"),
+
+        // What is promised with a number, without faults.
+        new(
+            "Rates change with every chance",
+            "L2",
+            Shares,
+            "var byChance = demand <= fair ? 2 * Math.Sqrt(demand / DemandAveragedOver) : fair * LeastChange;",
+            "var byChance = 0;"),
+        new("A dry part asks in overload", "L3", Shares, "=> IsOverload && !IsPlenty(rest);", "=> false;"),
+        new("Rationed below supply", "L6", Shares, "        if (!IsOverload)\n            return default;\n", ""),
+        new(
+            "Those in line are served at the next renewal",
+            "L7",
+            Stock,
+            "                dueAt = Sooner(dueAt, _part.ReadyAt(first.Value.Tokens));\n",
+            "                dueAt = Sooner(dueAt, _part.EndsAt);\n"),
+        new("Who comes first gets all he wants", "L8", Shares, "=> Math.Min(demand, _level);", "=> demand;"),
+        new(
+            "One in line asks again and again",
+            "L4",
+            Reservations,
+            "return now + (after < SoonestAsk ? SoonestAsk : after > Reach ? Reach : after);",
+            "return now + SoonestAsk;"),
 
         // Successors, and policies in flight.
         new(
