@@ -18,7 +18,6 @@ internal sealed class TokenShares
 
     // Seconds for which a node's demand is averaged, about.
     private const double DemandAveragedOver = 0.43;
-    private const double LeastChange = 0.05;
 
     // What is not lent of the rate, so that the rest can even out.
     private const double RestOfRate = 0.03;
@@ -100,8 +99,9 @@ internal sealed class TokenShares
         if (room == 0)
             return 0;
         var fair = FairRate(demand);
-        var rate = fair * (1 - LostWhileFull(demand / fair, room));
-        var byChance = demand <= fair ? 2 * Math.Sqrt(demand / DemandAveragedOver) : fair * LeastChange;
+        var isLess = demand > fair; // than it wants
+        var rate = fair * (1 - LostWhileFull(demand / fair, room)) * (isLess ? 1 - RestOfRate : 1);
+        var byChance = isLess ? fair * RestOfRate : 2 * Math.Sqrt(demand / DemandAveragedOver);
         if (Math.Abs(rate - rateBefore) <= byChance)
             rate = rateBefore;
         var tooMuch = level + ((rate - demand) * Renewal.TotalSeconds) - room;
@@ -137,8 +137,10 @@ internal sealed class TokenShares
     {
         if (!IsOverload)
             return default;
-        var apart = Math.Min(1 / (AsksPerToken(restRoom) * FairRate(demand)), CountedFor.TotalSeconds) - (1 / demand); // until somebody comes
-        return TimeSpan.FromSeconds(Math.Max(Math.Max(apart, 0), Askers / MostAsksPerSecond));
+        var asksPerToken = AsksPerToken(restRoom);
+        var tooMany = Math.Max(1, Math.Min(_asked / _askedFor, asksPerToken * _rate) / MostAsksPerSecond);
+        var apart = Math.Min(tooMany / Math.Min(asksPerToken * FairRate(demand), demand), tooMany * CountedFor.TotalSeconds);
+        return TimeSpan.FromSeconds(Math.Max(apart - (1 / demand), 0)); // until the next comes
     }
 
     // More is asked for than there is, by more than chance explains.

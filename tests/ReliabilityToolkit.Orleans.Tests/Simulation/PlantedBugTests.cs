@@ -199,7 +199,7 @@ public sealed class PlantedBugTests
             "Rates change with every chance",
             "L2",
             Shares,
-            "var byChance = demand <= fair ? 2 * Math.Sqrt(demand / DemandAveragedOver) : fair * LeastChange;",
+            "var byChance = isLess ? fair * RestOfRate : 2 * Math.Sqrt(demand / DemandAveragedOver);",
             "var byChance = 0;"),
         new("A dry part asks in overload", "L3", Shares, "=> IsOverload && !IsPlenty(rest);", "=> false;"),
         new("Rationed below supply", "L6", Shares, "        if (!IsOverload)\n            return default;\n", ""),
