@@ -3,7 +3,7 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 /// <summary>What is to happen, in order of time, and of the planning where the time is the same.</summary>
 internal sealed class Agenda
 {
-    private Entry[] _heap = new Entry[1024];
+    private Entry[] _heap = new Entry[16];
     private int _count;
     private long _planned;
 

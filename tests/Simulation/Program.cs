@@ -4,6 +4,7 @@ using ReliabilityToolkit.Orleans.Simulation;
 return args switch
 {
     ["seeds", .. var rest] => Seeds(rest),
+    ["tiny", var steps] => Tiny(int.Parse(steps)),
     ["shapes"] => Shapes([.. Shape.All()]),
     ["shapes", .. var options] when Shape.TryParse(options) is { } shape => Shapes([shape]),
     _ => Usage(),
@@ -12,11 +13,20 @@ return args switch
 static int Usage()
 {
     Console.WriteLine("seeds [FIRST [COUNT]]   runs the worlds of so many seeds, and tells the first failure of each checker");
+    Console.WriteLine("tiny STEPS              looks at all that can happen in so many steps in a world of two nodes and three tokens");
     Console.WriteLine("shapes                  tells what becomes of shapes of traffic, without faults, and which promises they fall short of");
     Console.WriteLine("shapes [--rate TOKENS_PER_SECOND] [--burst TOKENS] [--nodes COUNT]");
     Console.WriteLine("       [--load MULTIPLE_OF_RATE] [--round-trip MILLISECONDS] [--skew]");
     Console.WriteLine("                        the same of a shape of one's own");
     return 1;
+}
+
+static int Tiny(int steps)
+{
+    var clock = Stopwatch.StartNew();
+    var (states, found) = TinyWorld.Explore(steps);
+    Console.WriteLine($"{states} states within {steps} steps, {clock.Elapsed.TotalSeconds:0.0} s: {found ?? "no promise is broken in any of them"}");
+    return found is null ? 0 : 1;
 }
 
 static int Seeds(string[] args)

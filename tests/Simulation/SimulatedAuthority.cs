@@ -11,7 +11,7 @@ internal sealed class SimulatedAuthority
     public SimulatedAuthority(World world, long epoch, RateLimiterPolicy told, RateLimiterPolicy policy, bool mayFollowAnother)
     {
         (_world, Epoch, BornAt) = (world, epoch, world.Now);
-        Ledger = new TokenLedger(told, world.Now, epoch, mayFollowAnother);
+        Ledger = new TokenLedger(told, world.Now, epoch, mayFollowAnother, world.Shares);
         Books = new Books(world, this, policy);
     }
 

@@ -38,6 +38,8 @@ internal static class Swarm
     {
         if (promise is "L2" or "L3" or "L6" or "L7" or "L8")
             return Shape.Kept.FirstOrDefault(shape => shape.Run().ShortOf().Contains(promise))?.ToString();
+        if (promise == "Tiny")
+            return TinyWorld.Explore(TinyWorld.Steps).Found;
         for (var seed = 1UL; seed <= count; seed++)
         {
             try

@@ -26,15 +26,19 @@ internal sealed class World
     private Instant _policyKeptUntil;
     private Instant _raisedUntil = Instant.Never;
     private Instant _oldDiesAt;
+    private readonly List<Letter>? _held;
     private Instant _centralShortAt;
     private bool _isOneMoreComingBack;
     private long _movesBefore;
     private int _incarnations;
     private int _eventsNow;
 
-    public World(Scenario scenario)
+    /// <param name="scenario">What it is made of.</param>
+    /// <param name="shares">Who decides how much each node is to get; null: as the product does.</param>
+    /// <param name="held">Where messages go, for somebody who delivers them as he likes; null: they travel by themselves.</param>
+    public World(Scenario scenario, TokenShares? shares = null, List<Letter>? held = null)
     {
-        Scenario = scenario;
+        (Scenario, Shares, _held) = (scenario, shares, held);
         _chances = new Chances(scenario.Seed);
         _policy = scenario.Policy();
         Central = new IdealBucket(_policy);
@@ -72,6 +76,8 @@ internal sealed class World
 
     public Scenario Scenario { get; }
 
+    public TokenShares? Shares { get; }
+
     /// <summary>The activation that is found today.</summary>
     public SimulatedAuthority Authority => _authorities[^1];
 
@@ -105,7 +111,30 @@ internal sealed class World
     /// <exception cref="BrokenPromiseException">A checker found something.</exception>
     public World Run()
     {
-        while (!_agenda.IsEmpty && _agenda.NextAt <= _end)
+        Happen(_end);
+        if (Scenario.ChecksBooks)
+            CheckAtEnd();
+        return this;
+    }
+
+    /// <summary>All happens that is to happen by then.</summary>
+    /// <exception cref="BrokenPromiseException">A checker found something.</exception>
+    public void Pass(TimeSpan time) => Happen(Now + time);
+
+    /// <summary>Delivers one of the messages that were held.</summary>
+    /// <exception cref="BrokenPromiseException">A checker found something.</exception>
+    public void Deliver(Letter letter)
+    {
+        if (letter.IsUp)
+            OnRequest(letter);
+        else
+            OnAnswer(letter);
+        CheckBooks();
+    }
+
+    private void Happen(Instant end)
+    {
+        while (!_agenda.IsEmpty && _agenda.NextAt <= end)
         {
             var entry = _agenda.Take();
             _eventsNow = entry.At == Now ? _eventsNow + 1 : 0;
@@ -118,10 +147,7 @@ internal sealed class World
                 CheckBooks();
         }
 
-        PassUntil(_end);
-        if (Scenario.ChecksBooks)
-            CheckAtEnd();
-        return this;
+        PassUntil(end);
     }
 
     public void Plan(What what, SimulatedNode node, TimeSpan after, object? message = null) => _agenda.Plan(Now + after, what, node, message);
@@ -134,6 +160,9 @@ internal sealed class World
         Send(node, true, new Letter(node) { Waiting = waiting, TokenRequest = request });
 
     public void Send(SimulatedNode node, in RequestId cancelled) => Send(node, true, new Letter(node) { Cancelled = cancelled });
+
+    /// <summary>What stands in a bucket that was fed with all admissions.</summary>
+    public Int128 Ideal(Instant at) => _whole.LevelAt(at);
 
     /// <summary>What one central bucket does with the same caller.</summary>
     public Central Arrives(SimulatedNode node, int tokens, CallerPatience patience)
@@ -372,6 +401,13 @@ internal sealed class World
 
     private void Send(SimulatedNode node, bool isUp, Letter letter)
     {
+        letter.IsUp = isUp;
+        if (_held is not null)
+        {
+            _held.Add(letter);
+            return;
+        }
+
         if (AreThereFaults)
         {
             if (_chances.Is(Scenario.Loss) || (_partedUntil.TryGetValue((node.Number, isUp), out var until) && until > Now))
@@ -521,8 +557,11 @@ internal sealed class World
     };
 
     /// <summary>What is on its way between a node and its authority.</summary>
-    private sealed class Letter(SimulatedNode node)
+    internal sealed class Letter(SimulatedNode node)
     {
+        /// <summary>To the authority.</summary>
+        public bool IsUp { get; set; }
+
         public SimulatedNode Node { get; } = node;
 
         public Waiting? Waiting { get; init; }

@@ -32,9 +32,10 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     /// <param name="now">The grain's instant.</param>
     /// <param name="epoch">Of this activation; higher than those of its predecessors.</param>
     /// <param name="mayFollowAnother">Whether an activation of the same limiter may have been lost lately.</param>
-    public TokenLedger(RateLimiterPolicy policy, Instant now, long epoch = 0, bool mayFollowAnother = false)
+    /// <param name="shares">Who decides how much each is to get; null: as they do.</param>
+    public TokenLedger(RateLimiterPolicy policy, Instant now, long epoch = 0, bool mayFollowAnother = false, TokenShares? shares = null)
     {
-        (_policy, _epoch, _withheldUntil) = (policy, epoch, now);
+        (_policy, _epoch, _withheldUntil, _shares) = (policy, epoch, now, shares);
         _rest = new TokenBucket(policy, now);
         if (!mayFollowAnother)
             return;
@@ -84,7 +85,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         return answer with
         {
             AskEvery = askEvery,
-            MayHavePart = !IsWithheld && WaitingCount == 0 && Reckon(now).Room(asker.Demand) > 0,
+            MayHavePart = !IsWithheld && WaitingCount == 0 && Reckon(now).Room(asker.Demand, 0, Parts.LentRoom) > 0,
             ComeBackAfter = (answer.IsGranted && askEvery == default) || answer.AskAgainAfter > default(TimeSpan) ? default : FirstAt(1).After(now),
         };
     }
@@ -108,7 +109,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         var served = isFree ? (int)Math.Min(request.AtTheDoor, _rest.Tokens) : 0;
         _rest.Spend(served);
 
-        var room = NewRoom(part, shares.Room(part.Demand, part.Room));
+        var room = NewRoom(part, shares.Room(part.Demand, part.Room, Parts.LentRoom - part.Room));
         var added = room - part.Room;
         var space = Math.Clamp(Math.Min(request.Want, part.Room) + added, 0, room); // what the node has kept free, if it still has its part, and more
         var level = part.IsEnded ? 0 : Math.Clamp(request.Level, 0, room);
@@ -249,8 +250,6 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         var most = _policy.Burst - (Parts.LentRoom - part.Room);
         if (WaitingCount > 0)
             most = Math.Min(most, part.Room - Math.Max(_waiting!.NextInLine - _rest.Room, 0));
-        else if (wish > part.Room)
-            most = Math.Min(most, Math.Max((_policy.Burst / 2) - Parts.LentRoom, 0) + part.Room);
         return (int)Math.Clamp(most, 0, wish);
     }
 

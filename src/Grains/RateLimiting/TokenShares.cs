@@ -4,7 +4,7 @@ namespace ReliabilityToolkit.Orleans;
 /// Who is to get how much: max-min fair shares of the rate by demand, and of the room in proportion. It decides only what is useful; that it is safe
 /// <see cref="TokenParts"/> sees to. Not thread-safe.
 /// </summary>
-internal sealed class TokenShares
+internal class TokenShares
 {
     /// <summary>How often a node asks while its part is in use.</summary>
     public static readonly TimeSpan Renewal = LeaseTerm.RenewAfter(LeaseTerm.OfPart);
@@ -74,13 +74,14 @@ internal sealed class TokenShares
         _roomScale = wishes > 0 ? Math.Min(1, burst / 2.0 / wishes) : 1;
     }
 
-    /// <summary>The room of a part for one who wants so much; 0: he gets none.</summary>
+    /// <summary>The room of a part for one who wants so much; 0: he gets none. Half of all is not lent.</summary>
     /// <param name="demand">Of the node.</param>
     /// <param name="roomBefore">What it has; a little more than it needs is left to it.</param>
-    public int Room(double demand, int roomBefore = 0)
+    /// <param name="lentToOthers">What the others have.</param>
+    public virtual int Room(double demand, int roomBefore, long lentToOthers)
     {
         var fair = FairRate(demand);
-        var room = (int)Math.Min(RoomWish(demand) * _roomScale, _burst / 2.0);
+        var room = (int)Math.Min(RoomWish(demand) * _roomScale, Math.Max((_burst / 2) - lentToOthers, roomBefore));
         if (room < LeastRoom || !IsWorthwhile(roomBefore == 0 ? fair : 2 * fair)) // half is enough to go on
             return 0;
         return room < roomBefore && room > roomBefore * 3 / 4 ? roomBefore : room;
@@ -94,7 +95,7 @@ internal sealed class TokenShares
     /// What it uses so far. As long as it may use either, the higher is nobody else's: so it is changed for a reason only, not for what is chance.
     /// </param>
     /// <param name="lentToOthers">What the others have.</param>
-    public double Rate(double demand, int room, int level, double rateBefore, double lentToOthers)
+    public virtual double Rate(double demand, int room, int level, double rateBefore, double lentToOthers)
     {
         if (room == 0)
             return 0;
@@ -115,7 +116,7 @@ internal sealed class TokenShares
     /// <param name="demand">Of the node.</param>
     /// <param name="room">Of its part.</param>
     /// <param name="level">Tokens in it.</param>
-    public long TopUp(long rest, double demand, int room, int level) =>
+    public virtual long TopUp(long rest, double demand, int room, int level) =>
         Math.Min(IsPlenty(rest) ? rest / 2 : rest / Math.Max(Askers, 1), (long)Math.Max(Aim(demand, room) - level, 0));
 
     /// <summary>Counts what callers of a node have asked for.</summary>

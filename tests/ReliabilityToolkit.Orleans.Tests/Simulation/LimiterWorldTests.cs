@@ -25,6 +25,14 @@ public sealed class LimiterWorldTests
         }
     }
 
+    [Fact]
+    public void TinyWorld_EveryOrderOfAFewSteps_KeepsItsPromises()
+    {
+        var (states, found) = TinyWorld.Explore(TinyWorld.Steps);
+        found.Should().BeNull();
+        states.Should().BeGreaterThan(10_000);
+    }
+
     public static TheoryData<string> Kept => [.. Shape.Kept.Select(shape => shape.ToString())];
 
     /// <summary>L2, L3, L6, L7 and L8, each with its number.</summary>

@@ -1,3 +1,5 @@
+using ReliabilityToolkit.Orleans.Simulation;
+
 namespace ReliabilityToolkit.Orleans.Tests;
 
 /// <summary>A simulator that never failed has proven nothing.</summary>
@@ -202,7 +204,7 @@ public sealed class PlantedBugTests
             "var byChance = isLess ? fair * RestOfRate : 2 * Math.Sqrt(demand / DemandAveragedOver);",
             "var byChance = 0;"),
         new("A dry part asks in overload", "L3", Shares, "=> IsOverload && !IsPlenty(rest);", "=> false;"),
-        new("Rationed below supply", "L6", Shares, "        if (!IsOverload)\n            return default;\n", ""),
+        new("Who was refused is silent for a second", "L6", Ledger, "default : FirstAt(1).After(now),", "default : TimeSpan.FromSeconds(1),"),
         new(
             "Those in line are served at the next renewal",
             "L7",
@@ -250,4 +252,15 @@ public sealed class PlantedBugTests
     [MemberData(nameof(Names))]
     public void Simulator_PlantedBug_IsFoundByTheCheckerForIt(string name) =>
         Bugs.Single(bug => bug.Name == name).Find().Should().NotBeNull("within 2,000 seeds");
+
+    [Theory]
+    [InlineData("The lender sets aside the new rate only")]
+    [InlineData("Room is freed before the node says so")]
+    [InlineData("More than what was wanted")]
+    [InlineData("A part that has ended is given what it wanted")]
+    [InlineData("The answer to an older request is taken")]
+    [InlineData("The state of an older request is taken")]
+    [InlineData("Tokens are given back twice")]
+    public void TinyWorld_PlantedBug_IsFound(string name) =>
+        (Bugs.Single(bug => bug.Name == name) with { FoundBy = "Tiny" }).Find().Should().NotBeNull("within {0} steps", TinyWorld.Steps);
 }
