@@ -220,10 +220,10 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         if (_idleRenewals > 1)
         {
             _givenBack += _part.Drop();
-            demand = 0;
+            (_isForStock, demand) = (false, 0);
         }
 
-        (_isUsed, _isForStock, _wantsPart) = (false, false, false);
+        (_isUsed, _wantsPart) = (false, false);
         (_isAsking, _askedAt, _atTheDoor, _hurry) = (true, now, _line.Count, 1 - (Spread * chance));
         var want = _part.KeepFree((_roundTrip * 1.2) + TimeSpan.FromMilliseconds(1));
         var atTheDoor = 0;

@@ -44,6 +44,67 @@ public sealed class LimiterWorldTests
         result.ShortOf().Should().BeEmpty(result.ToString());
     }
 
+    /// <summary>L8: two renewals after a node has joined that wants as much as the others, each has its share.</summary>
+    [Theory]
+    [InlineData(1_000, 1_000, 4, 2)]
+    [InlineData(10_000, 1_000, 4, 2)]
+    [InlineData(10_000, 10_000, 4, 10)]
+    [InlineData(10_000, 10_000, 20, 1.2)]
+    public void World_TwoRenewalsAfterANodeJoined_IsFair(int rate, int burst, int nodes, double load)
+    {
+        const double seconds = 10;
+        var scenario = new Scenario
+        {
+            Rate = rate,
+            Burst = burst,
+            Nodes = nodes,
+            Load = load,
+            StartsEmpty = true,
+            Traffic = Traffic.LateJoiner,
+            Seconds = seconds,
+            WarmUp = (seconds / 2) + 0.5,
+        };
+        var totals = new World(scenario).Run().Totals;
+        totals.Fairness(1).Should().BeGreaterThanOrEqualTo(0.98);
+        totals.AdmittedBy[^1].Should().BeGreaterThan((long)(0.9 * totals.AdmittedTokens / nodes));
+    }
+
+    /// <summary>L6: who may not ask is refused one time in a thousand at most, on a steady load.</summary>
+    [Theory]
+    [InlineData(1_000, 1_000, 4, 0.9)]
+    [InlineData(10_000, 10_000, 10, 0.9)]
+    [InlineData(100, 1_000, 2, 0.5)]
+    public void World_WhereNobodyWaitsForAnAnswer_RefusesOneInAThousand(int rate, int burst, int nodes, double load)
+    {
+        var scenario = new Scenario { Rate = rate, Burst = burst, Nodes = nodes, Load = load, Attempts = 1, Seconds = 20, WarmUp = 1 };
+        var totals = new World(scenario).Run().Totals;
+        totals.RefusedCount.Should().BeLessThanOrEqualTo(totals.Requests / 1_000);
+    }
+
+    /// <summary>L7: beyond what all would wait at one bucket, half wait a round trip at most, and one in a hundred two and 50 ms.</summary>
+    [Theory]
+    [InlineData(1_000, 100, 4, 0.9, 1)]
+    [InlineData(10_000, 1_000, 4, 0.9, 20)]
+    [InlineData(100, 10, 4, 0.9, 20)]
+    public void World_WhereEverybodyWaits_LetsThemWaitLittleLonger(int rate, int burst, int nodes, double load, double roundTrip)
+    {
+        var scenario = new Scenario
+        {
+            Rate = rate,
+            Burst = burst,
+            QueueLimit = 100_000,
+            Nodes = nodes,
+            Load = load,
+            RoundTrip = roundTrip,
+            Waiters = 1,
+            Seconds = 20,
+        };
+        var totals = new World(scenario).Run().Totals;
+        totals.RefusedCount.Should().Be(0);
+        totals.ExtraWait(0.5).TotalMilliseconds.Should().BeLessThanOrEqualTo(roundTrip * 1.2);
+        totals.ExtraWait(0.99).TotalMilliseconds.Should().BeLessThanOrEqualTo((2 * roundTrip) + 50);
+    }
+
     [Fact]
     public void Books_OneTokenTooMany_IsFound()
     {
