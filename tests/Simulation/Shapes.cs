@@ -230,7 +230,7 @@ internal sealed record ShapeResult(
             yield return Shape.IsPromised ? "L3" : "(L3)";
         if (Dense <= 0.5 && CallsPerRequest > 1.005)
             yield return "L3";
-        if (Shape.Load > 1 && CallsPerKey > Shape.Rate + 50_000)
+        if (Shape.Load > 1 && CallsPerKey > 51_000)
             yield return "L3";
         if (Shape.Burst >= 2 && RefusedBelowSupply > (Shape.Load <= 0.9 ? 0 : 0.001))
             yield return "L6";
