@@ -199,7 +199,7 @@ internal sealed class TinyWorld : IEquatable<TinyWorld>
         public override int Room(double demand, int roomBefore, long lentToOthers) => Choices[Choice].Room;
 
         public override double Rate(double demand, int room, int level, double rateBefore, double lentToOthers) =>
-            Math.Min(Choices[Choice].Rate, 10 - lentToOthers);
+            Choices[Choice].Rate;
 
         public override long TopUp(long rest, double demand, int room, int level) => Math.Min(rest, Choices[Choice].Tokens);
     }

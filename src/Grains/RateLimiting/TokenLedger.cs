@@ -116,9 +116,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         var topUp = Math.Max(added - _rest.Space, shares.TopUp(_rest.Tokens, part.Demand, room, level));
         var tokens = isFree ? (int)Math.Clamp(topUp, 0, Math.Min(space, _rest.Tokens)) : 0;
         var lentToOthers = ToPerSecond(Parts.LentRate - part.Rate);
-        var rate = IsWithheld ? 0 : ToUnits(shares.Rate(part.Demand, room, level + tokens, ToPerSecond(part.HeldRate), lentToOthers));
-        if (!isFree)
-            rate = Math.Min(rate, part.HeldRate);
+        var rate = NewRate(part, shares.Rate(part.Demand, room, level + tokens, ToPerSecond(part.HeldRate), lentToOthers));
         _rest.Spend(tokens);
         var answer = new PartGrant(
             request.Sequence,
@@ -251,6 +249,15 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         if (WaitingCount > 0)
             most = Math.Min(most, part.Room - Math.Max(_waiting!.NextInLine - _rest.Room, 0));
         return (int)Math.Clamp(most, 0, wish);
+    }
+
+    // Likewise. Whatever is wished, what is lent is never more than there is.
+    private long NewRate(TokenParts.Part part, double wish)
+    {
+        var most = IsWithheld ? 0 : _rest.FullRate - (Parts.LentRate - part.Rate);
+        if (WaitingCount > 0)
+            most = Int128.Min(most, part.HeldRate);
+        return (long)Int128.Clamp(ToUnits(wish), 0, Int128.Max(most, 0));
     }
 
     private TokenShares Reckon(Instant now)

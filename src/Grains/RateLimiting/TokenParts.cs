@@ -193,8 +193,12 @@ internal sealed class TokenParts
         /// <summary>Whether nothing is lent to it.</summary>
         public bool IsEnded { get; set; } = true;
 
-        /// <summary>Tokens per second that its callers want.</summary>
-        public double Demand { get; set; }
+        /// <summary>Tokens per second that its callers want. What is no number is nothing: one node's nonsense must not be everybody's.</summary>
+        public double Demand
+        {
+            get;
+            set => field = double.IsFinite(value) && value > 0 ? value : 0;
+        }
 
         public Instant HeardAt { get; set; }
     }

@@ -360,4 +360,33 @@ public sealed class TokenLedgerTests
         ledger.Reset(At(0) + LeaseTerm.OfPart);
         ledger.Rest.Tokens.Should().Be(100);
     }
+
+    [Theory]
+    [InlineData(1e30)]
+    [InlineData(double.PositiveInfinity)]
+    [InlineData(double.NaN)]
+    [InlineData(-1)]
+    public void Ledger_WhoeverDecidesTheShares_LendsNoMoreThanThereIs(double wish)
+    {
+        var policy = new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 };
+        var ledger = new TokenLedger(policy, default, shares: new Wishes(wish));
+        for (var i = 1; i <= 3; i++)
+        {
+            var request = new PartRequest(new PartHolder(Guid.AllBitsSet, i), 1, 0, 0, 0, 0, 0, 0, wish, Asked: 0, AtTheDoor: 1);
+            var grant = ledger.Renew(request, default);
+            grant.Rate.Should().BeGreaterThanOrEqualTo(0);
+            grant.Tokens.Should().BeInRange(0, grant.Room);
+            ((long)ledger.Parts.LentRate).Should().BeInRange(0, ledger.Rest.FullRate);
+            ledger.Parts.LentRoom.Should().BeInRange(0, 100);
+        }
+    }
+
+    private sealed class Wishes(double wish) : TokenShares
+    {
+        public override int Room(double demand, int roomBefore, long lentToOthers) => 40;
+
+        public override double Rate(double demand, int room, int level, double rateBefore, double lentToOthers) => wish;
+
+        public override long TopUp(long rest, double demand, int room, int level) => long.MaxValue;
+    }
 }

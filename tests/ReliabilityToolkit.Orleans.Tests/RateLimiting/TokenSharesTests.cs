@@ -41,6 +41,13 @@ public sealed class TokenSharesTests
             lentRate.Should().BeLessThanOrEqualTo(rate * 0.97 * (1 + 1e-9));
         });
 
+    [Theory]
+    [InlineData(double.NaN)]
+    [InlineData(double.PositiveInfinity)]
+    [InlineData(-5)]
+    public void FairRate_WhereOneSaysNonsense_IsThatOfTheOthers(double nonsense) =>
+        Reckon([100, nonsense, 50], 120, 1_000).FairRate(100).Should().Be(70);
+
     [Fact]
     public void Room_OfOneWhoWantsLittle_IsNone()
     {

@@ -164,7 +164,12 @@ public sealed class PlantedBugTests
             Reservations,
             "if (at > now + Reach || asker.Tokens > plan.Room)",
             "if (at > now + Reach)"),
-        new("What was promised is lent", "L1", Ledger, "var isFree = WaitingCount == 0;", "var isFree = true;"),
+        new(
+            "The rate that was promised is lent",
+            "L1",
+            Ledger,
+            "        if (WaitingCount > 0)\n            most = Int128.Min(most, part.HeldRate);\n",
+            ""),
         new(
             "A freed instant is given away twice",
             "L1",
