@@ -81,7 +81,9 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
 
         var asker = Hear(request, now);
         Reckon(now).Count(request.Asked, now);
-        var askEvery = Reckon(now).AskEvery(asker.Demand, _rest.Room);
+        if (answer.Reason == RefusalReason.RateLimited)
+            Reckon(now).NoteDry(now);
+        var askEvery = Reckon(now).AskEvery(asker.Demand, _rest.Room, now);
         return answer with
         {
             AskEvery = askEvery,

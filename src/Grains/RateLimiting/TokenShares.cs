@@ -34,6 +34,7 @@ internal class TokenShares
     private double _asked; // tokens of late, and the seconds that they are of; what is older counts less
     private double _askedFor;
     private Instant _countedAt;
+    private Instant _dryAt = new(long.MinValue / 2);
 
     /// <summary>When that was.</summary>
     public Instant ReckonedAt { get; private set; }
@@ -133,19 +134,30 @@ internal class TokenShares
     /// <summary>Whether one is not to ask before his next renewal: more is wanted than there is, and the rest is scarce.</summary>
     public bool IsRationed(long rest) => IsOverload && !IsPlenty(rest);
 
-    /// <summary>How long apart one is to ask in overload who asks for tokens one by one; zero below it.</summary>
-    public TimeSpan AskEvery(double demand, long restRoom)
+    /// <summary>Somebody was refused what the rest has not got.</summary>
+    public void NoteDry(Instant now) => _dryAt = now;
+
+    /// <summary>
+    /// How long apart one is to ask in overload who asks for tokens one by one. Zero: as he likes, while all get what they ask for and are not so
+    /// many that the authority could not answer them.
+    /// </summary>
+    /// <param name="demand">Of the node.</param>
+    /// <param name="restRoom">Tokens that there could be.</param>
+    /// <param name="now">The grain's instant.</param>
+    public TimeSpan AskEvery(double demand, long restRoom, Instant now)
     {
         if (!IsOverload)
             return default;
         var asksPerToken = AsksPerToken(restRoom);
         var tooMany = Math.Max(1, Math.Min(_asked / _askedFor, asksPerToken * _rate) / MostAsksPerSecond);
+        if (tooMany.Equals(1) && now - _dryAt > CountedFor)
+            return default;
         var apart = Math.Min(tooMany / Math.Min(asksPerToken * FairRate(demand), demand), tooMany * CountedFor.TotalSeconds);
         return TimeSpan.FromSeconds(Math.Max(apart - (1 / demand), 0)); // until the next comes
     }
 
     // More is asked for than there is, by more than chance explains.
-    private bool IsOverload => _asked - (_rate * _askedFor) > 2 * Math.Sqrt(_rate * _askedFor);
+    private bool IsOverload => _asked - (_rate * _askedFor) > (2 * Math.Sqrt(_rate * _askedFor)) + 3;
 
     // In seconds: long enough for a hundred tokens or so, and for all nodes to say several times what they were asked for.
     private double HalfLife => Math.Clamp(100 / _rate, 0.5, 1);

@@ -361,6 +361,19 @@ public sealed class TokenLedgerTests
         ledger.Rest.Tokens.Should().Be(100);
     }
 
+    [Fact]
+    public void Ledger_SlowRateAndAFullBurst_LetsASparseNodeAskAsItLikes()
+    {
+        var policy = new RateLimiterPolicy { TokensPerPeriod = 1, Period = TimeSpan.FromDays(1), Burst = 10 };
+        var ledger = new TokenLedger(policy, default);
+        for (var i = 0; i < 10; i++)
+        {
+            var grant = ledger.Acquire(new TokenRequest(_node.Next(), 1, false, Demand: 100, Asked: 1), At(10 * i));
+            grant.IsGranted.Should().BeTrue();
+            (grant.AskEvery == TimeSpan.Zero || i == 9).Should().BeTrue("nobody is kept from asking for what is there");
+        }
+    }
+
     [Theory]
     [InlineData(1e30)]
     [InlineData(double.PositiveInfinity)]

@@ -86,7 +86,7 @@ public sealed class TokenSharesTests
         var shares = Reckon([400, 400], 1_000, 1_000);
         Count(shares, 950);
         shares.IsRationed(0).Should().BeFalse();
-        shares.AskEvery(400, 100).Should().Be(TimeSpan.Zero);
+        shares.AskEvery(400, 100, At(7)).Should().Be(TimeSpan.Zero);
         Count(shares, 1_500);
         shares.IsRationed(0).Should().BeTrue();
         shares.IsRationed(1_000).Should().BeFalse("the rest has plenty");
@@ -97,22 +97,26 @@ public sealed class TokenSharesTests
     {
         var shares = Reckon([1_000, 10], 100, 1_000);
         Count(shares, 1_010);
-        shares.AskEvery(10, 1_000).Should().Be(TimeSpan.Zero, "who wants less than his share asks as he likes");
-        var between = shares.AskEvery(1_000, 1_000) + TimeSpan.FromSeconds(1.0 / 1_000); // until the next comes
+        shares.AskEvery(1_000, 1_000, At(7)).Should().Be(TimeSpan.Zero, "nobody has been refused yet");
+        shares.NoteDry(At(6.5));
+        shares.AskEvery(10, 1_000, At(7)).Should().Be(TimeSpan.Zero, "who wants less than his share asks as he likes");
+        var between = shares.AskEvery(1_000, 1_000, At(7)) + TimeSpan.FromSeconds(1.0 / 1_000); // until the next comes
         (1 / between.TotalSeconds).Should().BeApproximately(1.25 * 90, 1);
-        shares.AskEvery(1_000, 1).Should().BeLessThan(between, "where a single token fills the rest, it would be full in between");
+        shares.AskEvery(1_000, 1, At(7)).Should().BeLessThan(between, "where a single token fills the rest, it would be full in between");
     }
 
     // For six seconds, in tenths.
     private static void Count(TokenShares shares, double perSecond)
     {
         for (var i = 0; i < 60; i++)
-            shares.Count((long)(perSecond / 10), new Instant(shares.ReckonedAt.Ticks + TimeSpan.TicksPerSecond + (i * TimeSpan.TicksPerSecond / 10)));
+            shares.Count((long)(perSecond / 10), At(1 + (i / 10.0)));
     }
+
+    private static Instant At(double seconds) => new(TimeSpan.TicksPerDay + (long)(seconds * TimeSpan.TicksPerSecond));
 
     private static TokenShares Reckon(double[] demands, double rate, int burst)
     {
-        var (parts, shares, now) = (new TokenParts(), new TokenShares(), new Instant(TimeSpan.TicksPerDay));
+        var (parts, shares, now) = (new TokenParts(), new TokenShares(), At(0));
         for (var i = 0; i < demands.Length; i++)
             parts.Hear(new PartHolder(new Guid(i, 0, 0, new byte[8]), 1), demands[i], now);
         shares.Reckon(parts, rate, burst, 0, now);
