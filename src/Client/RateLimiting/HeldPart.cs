@@ -136,6 +136,16 @@ internal sealed class HeldPart(Instant now)
         return left;
     }
 
+    /// <summary>Makes it as small as can be, for one who has no use for it: the authority is to hear of that, and of the tokens.</summary>
+    /// <returns>The tokens that were in it.</returns>
+    public int LetGo()
+    {
+        var sequence = Sequence;
+        var left = Drop();
+        Sequence = sequence;
+        return left;
+    }
+
     /// <summary>When it will have so many tokens.</summary>
     public Instant ReadyAt(int tokens)
     {

@@ -219,7 +219,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         _idleRenewals = _isUsed ? 0 : _idleRenewals + 1;
         if (_idleRenewals > 1)
         {
-            _givenBack += _part.Drop();
+            _givenBack += _part.LetGo();
             (_isForStock, demand) = (false, 0);
         }
 
@@ -269,7 +269,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             _renewAt = grant.Room > 0 ? _askedAt + (LeaseTerm.RenewAfter(grant.Term) * _hurry)
                 : _part.Room > 0 ? now // until it says that it has let go nobody else has what it had
                 : Instant.Never;
-            if (grant.Room > 0 && grant.Rate < _part.Rate / 3 * 2 && grant.TokenCost == _part.Cost)
+            if (grant.RationedFor > TimeSpan.Zero && grant.Room > 0 && grant.Rate < _part.Rate / 100 * 97 && grant.TokenCost == _part.Cost)
                 _renewAt = Sooner(_renewAt, now + ShortestRenewal);
             _noPartUntil = grant.Room == 0 ? now + LeaseTerm.RenewAfter(grant.Term) : now;
             _deniedUntil = now + grant.RationedFor;
@@ -330,8 +330,8 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         var endsAt = LeaseTerm.HeldUntil(_askedAt, grant.Term);
         if (_part.Epoch != grant.Epoch)
             _part.Drop(); // it was lent by another authority, and this one knows nothing of it
-        if (endsAt <= now || (grant.Room == 0 && grant.Rate == 0))
-            _givenBack += _part.Drop();
+        if (endsAt <= now)
+            _part.Drop();
         else
             _givenBack += _part.Replace(grant, endsAt, now);
     }

@@ -83,7 +83,8 @@ internal sealed class TokenParts
                 (part.HeldSequence, part.HeldRate) = (request.Taken, part.AnsweredRate);
             var room = Math.Min(request.Room, part.Room);
             givenBack = Math.Clamp(request.GivenBack - part.GivenBack, 0, part.Room - room);
-            Reserve(part, room, part.HeldRate, part.HeldRate);
+            var rate = room == 0 ? 0 : part.HeldRate; // without a room it earns nothing
+            Reserve(part, room, rate, rate);
         }
 
         part.GivenBack = request.GivenBack;

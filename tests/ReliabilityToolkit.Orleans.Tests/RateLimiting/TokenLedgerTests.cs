@@ -362,6 +362,18 @@ public sealed class TokenLedgerTests
     }
 
     [Fact]
+    public void Ledger_NodeThatGivesAllBack_HasNoRateAndLosesNoToken()
+    {
+        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, default);
+        var request = new PartRequest(new PartHolder(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 500, Asked: 0, AtTheDoor: 0);
+        var grant = ledger.Renew(request, default);
+        grant.Tokens.Should().BeGreaterThan(0);
+        ledger.Renew(request with { Sequence = 2, Taken = 1, GivenBack = grant.Tokens, Demand = 0 }, default);
+        ledger.Rest.Tokens.Should().Be(100);
+        ((long)ledger.Parts.LentRate).Should().Be(0);
+    }
+
+    [Fact]
     public void Ledger_SlowRateAndAFullBurst_LetsASparseNodeAskAsItLikes()
     {
         var policy = new RateLimiterPolicy { TokensPerPeriod = 1, Period = TimeSpan.FromDays(1), Burst = 10 };

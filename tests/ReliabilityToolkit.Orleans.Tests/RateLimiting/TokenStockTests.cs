@@ -135,6 +135,7 @@ public sealed class TokenStockTests
         Lend(At(250), room: 10, tokens: 0, perSecond: 0);
         _stock.TryAsk(At(500), 0, out var request).Should().BeTrue();
         (request.Room, request.GivenBack, request.Demand).Should().Be((0, 10, 0));
+        request.Taken.Should().Be(2, "so that the authority knows that these tokens are its own");
         _stock.Take(Grant(request.Sequence, 0, 0, 0), At(501));
         _stock.NextDueAt.Should().Be(Instant.Never, "and then it says nothing more");
     }
