@@ -138,7 +138,7 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
             if (_underWay.TryGetValue(node, out var grant) && grant.Sequence == awaited && known.Answer.Sequence == awaited)
                 all += (Int128)grant.Tokens * rest.Cost;
             if (isHeld && (part.Sequence == known.HeldSequence || part.Sequence == known.Answer.Sequence))
-                all += (Int128)Math.Clamp(givenBack - known.GivenBack, 0, Math.Max(known.Room - part.Room, 0)) * rest.Cost;
+                all += (Int128)Math.Clamp(givenBack - known.GivenBack, 0, RoomGivenBack(known, part, rest)) * rest.Cost;
         }
 
         if (all * _policy.Period.Ticks > _ceiling.LevelAt(world.Now) * rest.Cost)
@@ -146,6 +146,13 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
                 "Sum",
                 $"{(double)all / rest.Cost} tokens stand in rest and parts, {_ceiling.TokensAt(world.Now)} in the ideal bucket, "
                 + $"at {TimeSpan.FromTicks(world.Now.Ticks)}");
+    }
+
+    // Under a smaller policy than that under which it was lent, the rest may have less room than what comes back.
+    private long RoomGivenBack(TokenParts.Part known, HeldPart part, in TokenBucket rest)
+    {
+        var back = Math.Max(known.Room - part.Room, 0);
+        return Math.Clamp(authority.Burst - (authority.Ledger.Parts.LentRoom - back) - rest.Tokens, 0, back);
     }
 
     // The five rules' own bounds: by the lender's clock, what a node holds is no more than what was set aside for it, and no longer.

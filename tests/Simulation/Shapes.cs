@@ -16,6 +16,7 @@ internal sealed record Shape(int Rate, int Burst, int Nodes, double Load, double
         "--rate 1000 --burst 50 --nodes 2 --load 2 --round-trip 1",
         "--rate 1000 --burst 100 --nodes 2 --load 0.5 --round-trip 20",
         "--rate 1000 --burst 1000 --nodes 2 --load 1.2 --round-trip 20 --skew",
+        "--rate 1000 --burst 1000 --nodes 10 --load 2 --round-trip 20 --skew",
         "--rate 10000 --burst 1000 --nodes 2 --load 2 --round-trip 20 --skew",
         "--rate 10000 --burst 1000 --nodes 10 --load 10 --round-trip 20 --skew",
         "--rate 10000 --burst 10000 --nodes 10 --load 0.9 --round-trip 0.2 --skew",

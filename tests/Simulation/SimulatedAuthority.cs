@@ -19,6 +19,8 @@ internal sealed class SimulatedAuthority
 
     public Instant BornAt { get; }
 
+    public long Burst => Ledger.Describe(_world.Now).Burst;
+
     public TokenLedger Ledger { get; }
 
     public Books Books { get; }

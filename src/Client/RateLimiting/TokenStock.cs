@@ -106,7 +106,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         {
             if (patience == CallerPatience.ForAnAnswer && now < _inVainUntil && tokens <= _inVainTokens)
                 Refuse(caller, RefusalReason.RateLimited, _inVainReadyAt, now);
-            else if (patience == CallerPatience.ForAnAnswer && now < _pacedUntil)
+            else if (patience == CallerPatience.ForAnAnswer && now < _pacedUntil && tokens <= _inVainTokens)
                 Refuse(caller, RefusalReason.RateLimited, Instant.Later(_pacedUntil, _inVainReadyAt), now);
             else
                 SendThere(caller, now);
@@ -173,7 +173,8 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         _askEvery = grant.AskEvery;
         if (_askEvery == TimeSpan.Zero)
             _pacedUntil = now;
-        if (grant.ComeBackAfter > TimeSpan.Zero && (now >= _inVainUntil || caller.Tokens >= _inVainTokens))
+        var saysWhen = grant.ComeBackAfter > TimeSpan.Zero || grant.AskEvery > TimeSpan.Zero;
+        if (saysWhen && (now >= _inVainUntil || caller.Tokens >= _inVainTokens))
         {
             _inVainTokens = grant.IsGranted ? 1 : caller.Tokens;
             (_inVainUntil, _inVainReadyAt) = (now + grant.ComeBackAfter, now + Later(grant.RetryAfter, grant.ComeBackAfter));

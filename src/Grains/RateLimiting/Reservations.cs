@@ -101,7 +101,7 @@ internal sealed class Reservations
         var ahead = place.Value.Before - _line.First!.Value.Before;
         at = AskAt(Plan(rest).ReadyAt(ahead + tokens), now);
         if (place != _line.First)
-            at = Instant.Later(at, Sooner(_line.First.Value.AskAt, now + Reach)); // before that it is nobody's turn
+            at = Instant.Later(at, _line.First.Value.AskAt < now ? now + ToldBefore : _line.First.Value.AskAt); // before that it is nobody's turn
         else if (tokens > rest.Room)
             at = Instant.Later(at, now + LeaseTerm.RenewAfter(Reach)); // parts become smaller when they are renewed
         place.Value.AskAt = at;
@@ -228,8 +228,6 @@ internal sealed class Reservations
         var after = servedAt.After(now) - (Reach / 2);
         return now + (after < SoonestAsk ? SoonestAsk : after > Reach ? Reach : after);
     }
-
-    private static Instant Sooner(Instant left, Instant right) => left < right ? left : right;
 
     // Who did not ask again loses his place. Those at the head at once, the others now and then: they take up room only.
     private void ForgetSilent(Instant now)

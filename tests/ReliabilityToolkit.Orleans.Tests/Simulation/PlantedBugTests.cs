@@ -203,11 +203,11 @@ public sealed class PlantedBugTests
 
         // What is promised with a number, without faults.
         new(
-            "Rates change with every chance",
+            "A lower rate is not confirmed",
             "L2",
-            Shares,
-            "var byChance = isLess ? fair * RestOfRate : 2 * Math.Sqrt(demand / DemandAveragedOver);",
-            "var byChance = 0;"),
+            Stock,
+            "_renewAt = Sooner(_renewAt, now + ShortestRenewal);",
+            "_renewAt = Sooner(_renewAt, Instant.Never);"),
         new("A dry part asks in overload", "L3", Shares, "=> IsOverload && !IsPlenty(rest);", "=> false;"),
         new("Who was refused is silent for a second", "L6", Ledger, "default : FirstAt(1).After(now),", "default : TimeSpan.FromSeconds(1),"),
         new(
