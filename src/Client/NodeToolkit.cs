@@ -18,7 +18,8 @@ internal sealed class NodeToolkit : IReliabilityToolkit
     {
         (_grains, _node) = (grains, node);
         _caller = new AuthorityCaller(clock, chance, options.CallTimeout, logger);
-        _rateLimiters = new(options.MaxCachedInstances, name => new RateLimiterNode(Begin<IRateLimiterProtocol>(name)));
+        var timer = new RenewalTimer(clock);
+        _rateLimiters = new(options.MaxCachedInstances, name => new RateLimiterNode(Begin<IRateLimiterProtocol>(name), timer));
         _circuitBreakers = new(options.MaxCachedInstances, name =>
             new CircuitBreakerNode(
                 Begin<ICircuitBreakerProtocol>(name), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));

@@ -11,6 +11,14 @@ internal interface IRateLimiterProtocol : IGrainWithStringKey
     ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken);
 
     /// <summary>
+    /// Takes a node's view of its part, and lends it what it is to have for the next term. Safe to repeat by itself: a repeated request gets the same
+    /// answer, and one that is out of date gets the void answer.
+    /// </summary>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
+    [Alias("Renew")]
+    ValueTask<PartGrant> RenewAsync(PartRequest request, CancellationToken cancellationToken);
+
+    /// <summary>
     /// Takes back what an earlier request was promised, if its instant has not come. May overtake the request, which then takes nothing.
     /// </summary>
     [Alias("Cancel")]

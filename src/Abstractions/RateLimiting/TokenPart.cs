@@ -1,7 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>Who holds a part: one limiter of one node.</summary>
-internal readonly record struct PartHolder(Guid Node, int Channel);
+[GenerateSerializer, Immutable, Alias("rt.PartHolder")]
+internal readonly record struct PartHolder([property: Id(0)] Guid Node, [property: Id(1)] int Channel);
 
 /// <summary>
 /// A node's whole view of its part of a limiter. One is in flight at a time; a newer one makes the older ones, and their answers, void. Repeated
@@ -18,18 +19,19 @@ internal readonly record struct PartHolder(Guid Node, int Channel);
 /// <param name="Demand">Tokens that its callers ask for in a second, given or not.</param>
 /// <param name="Asked">Tokens that its callers asked for since it last said so.</param>
 /// <param name="AtTheDoor">Callers who want one token each, and wait for this very answer ahead of all others.</param>
+[GenerateSerializer, Immutable, Alias("rt.PartRequest")]
 internal readonly record struct PartRequest(
-    PartHolder Holder,
-    long Sequence,
-    long Epoch,
-    long Taken,
-    int Room,
-    long GivenBack,
-    int Level,
-    int Want,
-    double Demand,
-    long Asked,
-    int AtTheDoor);
+    [property: Id(0)] PartHolder Holder,
+    [property: Id(1)] long Sequence,
+    [property: Id(2)] long Epoch,
+    [property: Id(3)] long Taken,
+    [property: Id(4)] int Room,
+    [property: Id(5)] long GivenBack,
+    [property: Id(6)] int Level,
+    [property: Id(7)] int Want,
+    [property: Id(8)] double Demand,
+    [property: Id(9)] long Asked,
+    [property: Id(10)] int AtTheDoor);
 
 /// <summary>What a node may use from the moment it has this until its term ends, counted from before the node asked.</summary>
 /// <param name="Sequence">Of the request that it answers; 0: it answers nothing, the request was out of date.</param>
@@ -44,16 +46,17 @@ internal readonly record struct PartRequest(
 /// <param name="ReadyAfter">When the rest will have the next token; for those at the door who were not served.</param>
 /// <param name="Burst">The policy's.</param>
 /// <param name="QueueLimit">The policy's.</param>
+[GenerateSerializer, Immutable, Alias("rt.PartGrant")]
 internal readonly record struct PartGrant(
-    long Sequence,
-    long Epoch,
-    int Room,
-    int Tokens,
-    int Served,
-    long Rate,
-    long TokenCost,
-    TimeSpan Term,
-    TimeSpan RationedFor,
-    TimeSpan ReadyAfter,
-    int Burst,
-    int QueueLimit);
+    [property: Id(0)] long Sequence,
+    [property: Id(1)] long Epoch,
+    [property: Id(2)] int Room,
+    [property: Id(3)] int Tokens,
+    [property: Id(4)] int Served,
+    [property: Id(5)] long Rate,
+    [property: Id(6)] long TokenCost,
+    [property: Id(7)] TimeSpan Term,
+    [property: Id(8)] TimeSpan RationedFor,
+    [property: Id(9)] TimeSpan ReadyAfter,
+    [property: Id(10)] int Burst,
+    [property: Id(11)] int QueueLimit);

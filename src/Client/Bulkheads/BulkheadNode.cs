@@ -12,7 +12,7 @@ internal sealed class BulkheadNode
     private static readonly Question<IBulkheadProtocol, (int Slots, bool MayWait, TimeSpan Hold), SlotGrant> Acquire = new()
     {
         Send = static (authority, id, ask, token) => authority.AcquireAsync(new SlotRequest(id, ask.Slots, ask.MayWait, ask.Hold), token),
-        IsUndecided = static grant => grant.Verdict == SlotVerdict.StillWaiting,
+        IsUndecided = static (_, grant) => grant.Verdict == SlotVerdict.StillWaiting,
         TakeBack = static (conversation, id) => GiveBackAsync(conversation, id),
     };
 

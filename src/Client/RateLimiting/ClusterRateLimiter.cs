@@ -19,7 +19,9 @@ public sealed class ClusterRateLimiter : RateLimiter
     /// <summary>How long ago it was last asked for anything on this node; absent while callers wait here.</summary>
     public override TimeSpan? IdleDuration => _node.IdleFor;
 
-    /// <summary>Answers now: one grain call at most, and no wait for tokens.</summary>
+    /// <summary>
+    /// Answers now: from what the node holds where it can, by one grain call where not, and without a wait for tokens.
+    /// </summary>
     /// <param name="permitCount">Tokens; 1 to the policy's burst.</param>
     /// <param name="cancellationToken">Ends the call; whether the tokens were spent is then unknown.</param>
     /// <returns>A lease; not acquired, it carries <see cref="MetadataName.RetryAfter"/> and <see cref="ToolkitMetadata.Reason"/>.</returns>
@@ -29,9 +31,11 @@ public sealed class ClusterRateLimiter : RateLimiter
     public ValueTask<RateLimitLease> TryAcquireAsync(int permitCount = 1, CancellationToken cancellationToken = default)
     {
         PermitCount.ThrowIfBelowOne(permitCount);
-        return cancellationToken.IsCancellationRequested
-            ? ValueTask.FromCanceled<RateLimitLease>(cancellationToken)
-            : _node.AcquireAsync(permitCount, mayWait: false, cancellationToken);
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<RateLimitLease>(cancellationToken);
+        return _node.TryTake(permitCount)
+            ? new(TokenLease.Acquired)
+            : _node.AcquireAsync(permitCount, CallerPatience.ForAnAnswer, cancellationToken);
     }
 
     /// <summary>Reads the level at the authority; changes nothing.</summary>
@@ -40,35 +44,39 @@ public sealed class ClusterRateLimiter : RateLimiter
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     public ValueTask<RateLimiterStatus> GetStatusAsync(CancellationToken cancellationToken = default) => _node.GetStatusAsync(cancellationToken);
 
-    /// <summary>Fills the bucket. Who waits keeps turn and instant.</summary>
+    /// <summary>Fills the bucket, but for what is lent to nodes. Who waits keeps turn and instant.</summary>
     /// <param name="cancellationToken">Ends the call; whether it was carried out is then unknown.</param>
     /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     public Task ResetAsync(CancellationToken cancellationToken = default) => _node.ResetAsync(cancellationToken);
 
     /// <summary>
-    /// What this node counted: leases given and refused here, and those who wait here. What is available is the cluster's to know:
-    /// <see cref="GetStatusAsync"/>.
+    /// What this node counted: leases given and refused here, those who wait here, and the tokens that it has at hand. What is available in the
+    /// cluster tells <see cref="GetStatusAsync"/>.
     /// </summary>
     public override RateLimiterStatistics GetStatistics() => _node.Statistics;
 
     /// <summary>
-    /// Answers from what the node holds, without a call. Today a node holds nothing: the answer is always no, with
-    /// <see cref="RefusalReason.NoLocalStock"/>. Await <see cref="TryAcquireAsync"/> or <see cref="RateLimiter.AcquireAsync"/> instead.
+    /// Answers from what the node holds, without a call and without waiting. Where it holds nothing, which is so until shortly after the first use,
+    /// and where the limit is too small to be cut into parts, the answer is no with <see cref="RefusalReason.NoLocalStock"/>: await
+    /// <see cref="TryAcquireAsync"/> or <see cref="RateLimiter.AcquireAsync"/> then.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 1, or more than the burst that the node has last heard of.</exception>
     protected override RateLimitLease AttemptAcquireCore(int permitCount)
     {
         PermitCount.ThrowIfBelowOne(permitCount);
-        return _node.Attempt(permitCount);
+        return _node.TryTake(permitCount) ? TokenLease.Acquired : _node.Attempt(permitCount);
     }
 
     /// <summary>
-    /// Waits in the cluster's line for the tokens: one grain call, which tells when they will be there. A cancelled wait gives them back.
+    /// Takes the tokens that the node holds, or waits for them: on the node, first come first served, where it has a part of the limiter, and else in
+    /// the cluster's line, by a grain call that tells when they will be there. A cancelled wait leaves nothing behind.
     /// </summary>
     protected override ValueTask<RateLimitLease> AcquireAsyncCore(int permitCount, CancellationToken cancellationToken)
     {
         PermitCount.ThrowIfBelowOne(permitCount);
-        return _node.AcquireAsync(permitCount, mayWait: true, cancellationToken);
+        return _node.TryTake(permitCount)
+            ? new(TokenLease.Acquired)
+            : _node.AcquireAsync(permitCount, CallerPatience.ForTokens, cancellationToken);
     }
 }

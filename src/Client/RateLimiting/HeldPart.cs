@@ -40,6 +40,9 @@ internal sealed class HeldPart(Instant now)
 
     public int Level => _lot.Tokens;
 
+    /// <summary>Tokens that hits have taken, as of the last look.</summary>
+    public long Hits { get; private set; }
+
     /// <summary>What it earns in a tick.</summary>
     public long Rate => _rate;
 
@@ -50,11 +53,10 @@ internal sealed class HeldPart(Instant now)
     public int Reach => _rate == 0 ? Level : Math.Max(Room - _slack, 0);
 
     /// <summary>Adds what was earned, up to the end of the term.</summary>
-    /// <returns>Tokens that hits have taken since the last look.</returns>
-    public int Look(Instant now)
+    public void Look(Instant now)
     {
         var level = _lot.Tokens;
-        var taken = _levelSeen - level;
+        Hits += _levelSeen - level;
         var until = now < EndsAt ? now : EndsAt;
         if (until > _lookedAt)
         {
@@ -70,7 +72,6 @@ internal sealed class HeldPart(Instant now)
         }
 
         _levelSeen = level;
-        return taken;
     }
 
     /// <summary>For one who has looked.</summary>
@@ -115,7 +116,7 @@ internal sealed class HeldPart(Instant now)
     /// <returns>Tokens for which there is no room any more.</returns>
     public int Replace(in PartGrant grant, Instant endsAt, Instant now)
     {
-        var tokens = _lot.Close() + grant.Tokens;
+        var tokens = Close() + grant.Tokens;
         if (grant.TokenCost != _cost)
             _fraction = 0;
         (_cost, Room, _keptFree, EndsAt, Epoch, Sequence) = (grant.TokenCost, grant.Room, 0, endsAt, grant.Epoch, grant.Sequence);
@@ -130,7 +131,7 @@ internal sealed class HeldPart(Instant now)
     /// <returns>The tokens that were in it.</returns>
     public int Drop()
     {
-        var left = _lot.Close();
+        var left = Close();
         Volatile.Write(ref _lot, TokenLot.None);
         (Room, _rate, _fraction, _keptFree, _slack, _levelSeen, Sequence) = (0, 0, 0, 0, 0, 0, 0);
         return left;
@@ -143,6 +144,13 @@ internal sealed class HeldPart(Instant now)
         var sequence = Sequence;
         var left = Drop();
         Sequence = sequence;
+        return left;
+    }
+
+    private int Close()
+    {
+        var left = _lot.Close();
+        Hits += _levelSeen - left;
         return left;
     }
 

@@ -1,19 +1,20 @@
 using System.Runtime.CompilerServices;
 using System.Threading.RateLimiting;
+using Microsoft.Extensions.Logging;
 
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The shell of a limiter on its node: one per node and name, whatever objects point to it. It asks the authority, waits for promised tokens, and
-/// counts.
+/// The shell of a limiter on its node: one per node and name, whatever objects point to it. It guards the machine, reads the clock, carries what the
+/// machine and the authority say to each other, wakes those who wait, and counts.
 /// </summary>
-internal sealed class RateLimiterNode
+internal sealed partial class RateLimiterNode
 {
-    private static readonly Question<IRateLimiterProtocol, (int Tokens, bool MayWait), TokenGrant> Acquire = new()
+    private static readonly Question<IRateLimiterProtocol, (RateLimiterNode Node, TokenCaller Caller), TokenGrant> Acquire = new()
     {
-        Send = static (authority, id, ask, token) => authority.AcquireAsync(new TokenRequest(id, ask.Tokens, ask.MayWait), token),
-        IsUndecided = static grant => grant.AskAgainAfter > TimeSpan.Zero,
-        AskAgainAfter = static grant => grant.AskAgainAfter,
+        Send = static (authority, id, ask, token) => authority.AcquireAsync(ask.Node.Ask(ask.Caller, id), token),
+        IsUndecided = static (ask, grant) => ask.Node.Hear(ask.Caller, grant),
+        AskAgainAfter = static ask => ask.Caller.At.After(ask.Node._clock.Now),
         TakeBack = static (conversation, id) => CancelAsync(conversation, id),
     };
 
@@ -24,72 +25,99 @@ internal sealed class RateLimiterNode
 
     private readonly Conversation<IRateLimiterProtocol> _conversation;
     private readonly NodeClock _clock;
-    private long _admitted;
+    private readonly RenewalTimer _timer;
+    private readonly Lock _lock = new();
+    private readonly TokenStock _stock;
+    private readonly LinkedList<Waiter> _inLine = [];
+    private long _plannedAt = Instant.Never.Ticks;
+    private long _hitsBeyondOne; // tokens of hits that took several
+    private long _admitted; // not by hits
     private long _refused;
     private int _waiting;
-    private long _lastUsedAt;
+    private Instant _lastUsedAt;
+    private long _hitsSeen;
     private volatile int _burst;
 
-    public RateLimiterNode(Conversation<IRateLimiterProtocol> conversation)
+    public RateLimiterNode(Conversation<IRateLimiterProtocol> conversation, RenewalTimer timer)
     {
-        _conversation = conversation;
-        _clock = conversation.Caller.Clock;
-        _lastUsedAt = _clock.Now.Ticks;
+        (_conversation, _timer, _clock) = (conversation, timer, conversation.Caller.Clock);
+        _lastUsedAt = _clock.Now;
+        _stock = new TokenStock(conversation.Holder, _lastUsedAt);
         Limiter = new ClusterRateLimiter(this);
     }
 
     /// <summary>The public face.</summary>
     public ClusterRateLimiter Limiter { get; }
 
-    /// <summary>Null while callers wait here.</summary>
-    public TimeSpan? IdleFor => Volatile.Read(ref _waiting) > 0 ? null : _clock.Now - new Instant(Volatile.Read(ref _lastUsedAt));
-
-    public RateLimiterStatistics Statistics => new()
+    /// <summary>When the timer is to wake it; the timer's own.</summary>
+    public Instant PlannedAt
     {
-        TotalSuccessfulLeases = Interlocked.Read(ref _admitted),
-        TotalFailedLeases = Interlocked.Read(ref _refused),
-        CurrentQueuedCount = Volatile.Read(ref _waiting),
-    };
+        get => new(Volatile.Read(ref _plannedAt));
+        set => Volatile.Write(ref _plannedAt, value.Ticks);
+    }
+
+    /// <summary>Null while callers wait here.</summary>
+    public TimeSpan? IdleFor
+    {
+        get
+        {
+            lock (_lock)
+            {
+                var now = Look();
+                return Volatile.Read(ref _waiting) > 0 ? null : now - _lastUsedAt;
+            }
+        }
+    }
+
+    public RateLimiterStatistics Statistics
+    {
+        get
+        {
+            lock (_lock)
+            {
+                Look();
+                return new()
+                {
+                    CurrentAvailablePermits = _stock.Lot.Tokens,
+                    TotalSuccessfulLeases = Interlocked.Read(ref _admitted) + _stock.Hits - Interlocked.Read(ref _hitsBeyondOne),
+                    TotalFailedLeases = Interlocked.Read(ref _refused),
+                    CurrentQueuedCount = Volatile.Read(ref _waiting),
+                };
+            }
+        }
+    }
+
+    /// <summary>
+    /// Takes tokens that the node has at hand. The lot is read before the clock, and taken from after: so nothing is taken from a part after its end,
+    /// nor before it was there, wherever the thread sleeps in between.
+    /// </summary>
+    public bool TryTake(int tokens)
+    {
+        var lot = _stock.Lot;
+        var lookAt = lot.LookAt;
+        if (!lot.TryTake(tokens, lookAt, _clock.Now))
+            return false;
+        if (tokens > 1)
+            Interlocked.Add(ref _hitsBeyondOne, tokens - 1);
+        return true;
+    }
 
     /// <summary>Without a call. What is above the burst is refused as such once an answer has told the burst.</summary>
     /// <exception cref="ArgumentOutOfRangeException">More than the burst.</exception>
-    public TokenLease Attempt(int permitCount)
+    public TokenLease Attempt(int tokens)
     {
-        if (_burst is > 0 and var burst && permitCount > burst)
-            throw PermitCount.IsAbove(burst, permitCount);
-        Count(isAdmitted: false);
-        return TokenLease.NoLocalStock;
+        if (_burst is > 0 and var burst && tokens > burst)
+            throw PermitCount.IsAbove(burst, tokens);
+        return Conclude(Begin(tokens, CallerPatience.None, out _));
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<RateLimitLease> AcquireAsync(int permitCount, bool mayWait, CancellationToken cancellationToken)
+    /// <summary>For one who found nothing at hand.</summary>
+    public ValueTask<RateLimitLease> AcquireAsync(int tokens, CallerPatience patience, CancellationToken cancellationToken)
     {
-        Reply<TokenGrant> reply;
-        var waits = mayWait ? 1 : 0;
-        Interlocked.Add(ref _waiting, waits);
-        try
-        {
-            reply = await _conversation.AskAsync((permitCount, mayWait), Acquire, cancellationToken).ConfigureAwait(false);
-            _burst = reply.Answer.Burst;
-            if (reply.Answer.ReadyAfter > TimeSpan.Zero)
-                await WaitAsync(reply.Id, reply.Answer.ReadyAfter, cancellationToken).ConfigureAwait(false);
-        }
-        catch (AuthorityUnavailableException)
-        {
-            Count(isAdmitted: false);
-            return TokenLease.Unavailable;
-        }
-        catch (ArgumentOutOfRangeException e)
-        {
-            throw PermitCount.IsRefused(e, permitCount);
-        }
-        finally
-        {
-            Interlocked.Add(ref _waiting, -waits);
-        }
-
-        Count(reply.Answer.IsGranted);
-        return TokenLease.From(reply.Answer);
+        var caller = Begin(tokens, patience, out var waiter);
+        return waiter is not null ? WaitInLineAsync(waiter, cancellationToken)
+            : caller.Fate == CallerFate.AsksThere ? AskAsync(caller, cancellationToken)
+            : new(Conclude(caller));
     }
 
     public async Task ResetAsync(CancellationToken cancellationToken) =>
@@ -98,11 +126,131 @@ internal sealed class RateLimiterNode
     public ValueTask<RateLimiterStatus> GetStatusAsync(CancellationToken cancellationToken) =>
         _conversation.CallAsync(true, static (authority, _, token) => authority.GetStatusAsync(token), cancellationToken);
 
-    private async ValueTask WaitAsync(RequestId id, TimeSpan readyAfter, CancellationToken cancellationToken)
+    /// <summary>Something is due.</summary>
+    public void OnTime()
+    {
+        PartRequest? request;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            _stock.Advance(now);
+            request = Follow(now);
+        }
+
+        Send(request);
+    }
+
+    // The clock is read inside the lock, here and below: who waits for the lock must not take at his own older instant what was earned since.
+    private TokenCaller Begin(int tokens, CallerPatience patience, out Waiter? waiter)
+    {
+        TokenCaller caller;
+        PartRequest? request;
+        waiter = null;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            _lastUsedAt = now;
+            caller = _stock.Acquire(tokens, patience, now);
+            if (caller.Fate == CallerFate.InLine)
+            {
+                waiter = new Waiter(this, caller);
+                _inLine.AddLast(waiter.Place);
+            }
+
+            request = Follow(now);
+        }
+
+        Send(request);
+        return caller;
+    }
+
+    private TokenRequest Ask(TokenCaller caller, RequestId id)
+    {
+        lock (_lock)
+            return _stock.Ask(caller, id, _clock.Now);
+    }
+
+    /// <returns>Whether it is to be asked for him again.</returns>
+    private bool Hear(TokenCaller caller, in TokenGrant grant)
+    {
+        _burst = grant.Burst;
+        PartRequest? request;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            _stock.Hear(caller, grant, now);
+            request = Follow(now);
+        }
+
+        Send(request);
+        return caller.Fate == CallerFate.AsksThere;
+    }
+
+    private void Fail(TokenCaller caller)
+    {
+        PartRequest? request;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            _stock.Fail(caller, now);
+            request = Follow(now);
+        }
+
+        Send(request);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<RateLimitLease> AskAsync(TokenCaller caller, CancellationToken cancellationToken)
+    {
+        var waits = caller.Patience == CallerPatience.ForTokens ? 1 : 0;
+        Interlocked.Add(ref _waiting, waits);
+        try
+        {
+            var reply = await _conversation.AskAsync((this, caller), Acquire, cancellationToken).ConfigureAwait(false);
+            if (caller.Fate == CallerFate.Promised)
+                await WaitAsync(reply.Id, caller.At, cancellationToken).ConfigureAwait(false);
+            else if (caller.Reason == RefusalReason.AuthorityUnavailable)
+                _conversation.Tell(CancelAsync(_conversation, reply.Id)); // said by one that has a successor
+        }
+        catch (AuthorityUnavailableException)
+        {
+            Fail(caller);
+        }
+        catch (ArgumentOutOfRangeException e)
+        {
+            throw PermitCount.IsRefused(e, caller.Tokens);
+        }
+        finally
+        {
+            EndWait(waits);
+        }
+
+        return Conclude(caller);
+    }
+
+    private async ValueTask<RateLimitLease> WaitInLineAsync(Waiter waiter, CancellationToken cancellationToken)
+    {
+        Interlocked.Increment(ref _waiting);
+        try
+        {
+            await using (cancellationToken.UnsafeRegister(static (waiter, token) => ((Waiter)waiter!).Leave(token), waiter).ConfigureAwait(false))
+                await waiter.Task.ConfigureAwait(false);
+        }
+        finally
+        {
+            EndWait(1);
+        }
+
+        return waiter.Caller.Fate == CallerFate.AsksThere
+            ? await AskAsync(waiter.Caller, cancellationToken).ConfigureAwait(false)
+            : Conclude(waiter.Caller);
+    }
+
+    private async ValueTask WaitAsync(RequestId id, Instant until, CancellationToken cancellationToken)
     {
         try
         {
-            await _clock.WaitAsync(readyAfter, cancellationToken).ConfigureAwait(false);
+            await _clock.WaitAsync(until.After(_clock.Now), cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
@@ -118,9 +266,161 @@ internal sealed class RateLimiterNode
             static (authority, cancellation, token) => authority.CancelAsync(cancellation, token),
             CancellationToken.None).ConfigureAwait(false);
 
-    private void Count(bool isAdmitted)
+    private void EndWait(int waits)
     {
-        Interlocked.Increment(ref isAdmitted ? ref _admitted : ref _refused);
-        Volatile.Write(ref _lastUsedAt, _clock.Now.Ticks);
+        if (waits == 0)
+            return;
+        Interlocked.Add(ref _waiting, -waits);
+        lock (_lock)
+            _lastUsedAt = _clock.Now;
+    }
+
+    private TokenLease Conclude(TokenCaller caller)
+    {
+        if (caller.Fate == CallerFate.Refused)
+        {
+            Interlocked.Increment(ref _refused);
+            return TokenLease.Refused(caller);
+        }
+
+        Interlocked.Increment(ref _admitted);
+        return TokenLease.Acquired;
+    }
+
+    // After every verb of the machine: those whose fate has been decided hear it, and the timer is set. What is to be said to the authority the
+    // caller sends when he has left the lock.
+    private PartRequest? Follow(Instant now)
+    {
+        var isSent = _stock.TryAsk(now, _conversation.Caller.Chance.Next(), out var request);
+        while (_inLine.Count != _stock.Waiting && _inLine.First is { Value.Caller.Fate: not CallerFate.InLine } first)
+            LetGo(first.Value);
+        for (var place = _inLine.First; place is not null && _inLine.Count != _stock.Waiting;)
+        {
+            var (waiter, next) = (place.Value, place.Next);
+            if (waiter.Caller.Fate != CallerFate.InLine)
+                LetGo(waiter);
+            place = next;
+        }
+
+        _timer.Plan(this, _stock.NextDueAt);
+        return isSent ? request : null;
+
+        void LetGo(Waiter waiter)
+        {
+            _inLine.Remove(waiter.Place);
+            waiter.TrySetResult();
+        }
+    }
+
+    private Instant Look()
+    {
+        var now = _clock.Now;
+        _stock.Advance(now);
+        if (_stock.Hits != _hitsSeen)
+            (_hitsSeen, _lastUsedAt) = (_stock.Hits, now);
+        return now;
+    }
+
+    private void Send(in PartRequest? request)
+    {
+        if (request is { } some)
+            _ = RenewAsync(some);
+    }
+
+    private async Task RenewAsync(PartRequest request)
+    {
+        PartGrant? grant = null;
+        UnknownPolicyException? unknown = null;
+        try
+        {
+            grant = await _conversation.RenewAsync(
+                request, static (authority, request, token) => authority.RenewAsync(request, token)).ConfigureAwait(false);
+        }
+        catch (UnknownPolicyException e)
+        {
+            unknown = e;
+        }
+        catch (Exception e)
+        {
+            if (e is not AuthorityUnavailableException) // that has been logged already
+                LogRenewalFailed(_conversation.Caller.Logger, _conversation.Name, e);
+        }
+
+        PartRequest? next;
+        lock (_lock)
+        {
+            var now = Look();
+            next = Follow(now); // who is served from the part as it was is told so
+            if (grant is { } some)
+                Take(some, now);
+            else
+                _stock.Fail(request.Sequence, now);
+            if (unknown is not null)
+                TellAll(unknown);
+            next ??= Follow(now);
+        }
+
+        Send(next);
+    }
+
+    private void Take(in PartGrant grant, Instant now)
+    {
+        if (grant.Burst > 0)
+            _burst = grant.Burst;
+        _stock.Take(grant, now);
+    }
+
+    private void TellAll(UnknownPolicyException unknown)
+    {
+        while (_inLine.First is { } first)
+        {
+            _stock.Leave(first.Value.Caller);
+            _inLine.RemoveFirst();
+            first.Value.TrySetException(unknown);
+        }
+    }
+
+    private void Leave(Waiter waiter, CancellationToken cancellationToken)
+    {
+        PartRequest? request;
+        lock (_lock)
+        {
+            if (waiter.Caller.Fate != CallerFate.InLine)
+                return;
+            var now = _clock.Now;
+            _stock.Advance(now);
+            request = Follow(now);
+            if (waiter.Caller.Fate == CallerFate.InLine)
+            {
+                _stock.Leave(waiter.Caller);
+                _inLine.Remove(waiter.Place);
+                waiter.TrySetCanceled(cancellationToken);
+                request ??= Follow(now);
+            }
+        }
+
+        Send(request);
+    }
+
+    [LoggerMessage(EventId = 104, Level = LogLevel.Warning, Message = "The part of {Name} could not be renewed.")]
+    private static partial void LogRenewalFailed(ILogger logger, string name, Exception exception);
+
+    /// <summary>One in the node's line. Done when his fate has been decided.</summary>
+    private sealed class Waiter : TaskCompletionSource
+    {
+        private readonly RateLimiterNode _node;
+
+        public Waiter(RateLimiterNode node, TokenCaller caller)
+            : base(TaskCreationOptions.RunContinuationsAsynchronously)
+        {
+            (_node, Caller) = (node, caller);
+            Place = new LinkedListNode<Waiter>(this);
+        }
+
+        public TokenCaller Caller { get; }
+
+        public LinkedListNode<Waiter> Place { get; }
+
+        public void Leave(CancellationToken cancellationToken) => _node.Leave(this, cancellationToken);
     }
 }

@@ -21,8 +21,13 @@ internal sealed class TokenLease : RateLimitLease
 
     public override IEnumerable<string> MetadataNames => IsAcquired ? [] : _retryAfter is null ? Names[1..] : Names;
 
-    public static TokenLease From(in TokenGrant grant) =>
-        grant.IsGranted ? Acquired : new TokenLease(isAcquired: false, grant.Reason, grant.RetryAfter);
+    /// <summary>Of one who was refused. When the authority will answer, or the node have a part, nobody can tell.</summary>
+    public static TokenLease Refused(TokenCaller caller) => caller.Reason switch
+    {
+        RefusalReason.AuthorityUnavailable => Unavailable,
+        RefusalReason.NoLocalStock => NoLocalStock,
+        _ => new TokenLease(isAcquired: false, caller.Reason, caller.RetryAfter),
+    };
 
     public override bool TryGetMetadata(string metadataName, out object? metadata)
     {

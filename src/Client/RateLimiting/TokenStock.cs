@@ -23,6 +23,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
 
     private readonly HeldPart _part = new(now);
     private readonly LinkedList<TokenCaller> _line = new();
+    private long _hitsNoted;
     private long _asked; // tokens, since it was last told
     private Demand _demand = new(now);
     private long _epoch;
@@ -56,6 +57,9 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
 
     /// <summary>For whoever checks the books.</summary>
     public HeldPart Part => _part;
+
+    /// <summary>Tokens that hits have taken, as of the last <see cref="Advance"/>.</summary>
+    public long Hits => _part.Hits;
 
     /// <summary>Those in line.</summary>
     public int Waiting => _line.Count;
@@ -140,11 +144,13 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     /// <summary>Adds what was earned, serves the line, and ends the part when its term has ended.</summary>
     public void Advance(Instant now)
     {
-        if (_part.Look(now) is > 0 and var taken)
+        _part.Look(now);
+        if (_part.Hits - _hitsNoted is > 0 and var taken)
         {
             _isUsed = true;
             _demand.Add(taken);
             _asked += taken;
+            _hitsNoted += taken;
         }
 
         if (now >= _part.EndsAt && _part.Sequence != 0)

@@ -14,7 +14,11 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     // The first attempt may take half of the time, so that one lost message does not cost the call.
     private readonly SharedDeadlines _firstAttempts = new(clock, timeout / 2);
 
+    private readonly SharedDeadlines _firstRenewals = new(clock, Sooner(timeout / 2, LeaseTerm.RenewAfter(LeaseTerm.OfPart)));
+
     public NodeClock Clock { get; } = clock;
+
+    public Chance Chance { get; } = chance;
 
     public ILogger Logger { get; } = logger;
 
@@ -28,6 +32,9 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
 
     /// <summary>The deadline of a call's first attempt.</summary>
     public CancellationToken FirstAttempt(Instant startedAt) => _firstAttempts.Next(startedAt);
+
+    /// <summary>Of one that is to be made again while what it renews still stands.</summary>
+    public CancellationToken FirstRenewal(Instant startedAt) => _firstRenewals.Next(startedAt);
 
     /// <summary>Everything but an answer of the grain: rejected, shed, lost, late. All but the first leave open whether it was carried out.</summary>
     public static bool IsUnanswered(Exception e) =>
@@ -53,7 +60,7 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
         for (var failedAttempts = 1; ; failedAttempts++)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            var delay = Backoff.Delay(BaseDelay, MaxDelay, failedAttempts, chance.Next());
+            var delay = Backoff.Delay(BaseDelay, MaxDelay, failedAttempts, Chance.Next());
             var left = startedAt + Timeout - Clock.Now - delay;
             if (left <= TimeSpan.Zero || failure is ObjectDisposedException)
                 throw new AuthorityUnavailableException(name, Timeout, failure);
@@ -70,6 +77,8 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
             }
         }
     }
+
+    private static TimeSpan Sooner(TimeSpan left, TimeSpan right) => left < right ? left : right;
 
     // Half of what is left, so that one that hangs leaves time for another; but enough for an authority that holds the call.
     private TimeSpan TimeForAttempt(TimeSpan left)

@@ -19,6 +19,9 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
 
     public AuthorityCaller Caller { get; } = caller;
 
+    /// <summary>Under what name something is lent to this end.</summary>
+    public PartHolder Holder => channel.Holder;
+
     /// <summary>Asks under a number of its own, so that it is done once however often it has to be repeated.</summary>
     /// <param name="message">Handed to the question.</param>
     /// <param name="question">What kind of request it is.</param>
@@ -64,14 +67,13 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
                 }
 
                 NoteAnswer();
-                if (question.IsUndecided(answer))
+                if (!answer.IsVoid())
                 {
-                    await Caller.Clock.WaitAsync(question.AskAgainAfter(answer), cancellationToken).ConfigureAwait(false);
+                    if (!question.IsUndecided(message, answer))
+                        return new Reply<TAnswer>(answer, id, askedAt);
+                    await Caller.Clock.WaitAsync(question.AskAgainAfter(message), cancellationToken).ConfigureAwait(false);
                     continue;
                 }
-
-                if (!answer.IsVoid())
-                    return new Reply<TAnswer>(answer, id, askedAt);
 
                 // An authority that does not do what was sent only once has not done it at all: it may be asked for anew.
                 if (isRepeated || asks > 1)
@@ -103,11 +105,31 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
         TMessage message, Func<TAuthority, TMessage, CancellationToken, ValueTask<TAnswer>> send, CancellationToken cancellationToken)
     {
         var startedAt = Caller.Clock.Now;
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, Caller.FirstAttempt(startedAt));
+        return await CallAsync(message, send, startedAt, either.Token, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// As <c>CallAsync</c>, for the next term of what is lent: repeated so soon that one lost message does not let the term run out.
+    /// </summary>
+    public ValueTask<TAnswer> RenewAsync<TMessage, TAnswer>(
+        TMessage message, Func<TAuthority, TMessage, CancellationToken, ValueTask<TAnswer>> send)
+    {
+        var startedAt = Caller.Clock.Now;
+        return CallAsync(message, send, startedAt, Caller.FirstRenewal(startedAt), CancellationToken.None);
+    }
+
+    private async ValueTask<TAnswer> CallAsync<TMessage, TAnswer>(
+        TMessage message,
+        Func<TAuthority, TMessage, CancellationToken, ValueTask<TAnswer>> send,
+        Instant startedAt,
+        CancellationToken firstAttempt,
+        CancellationToken cancellationToken)
+    {
         TAnswer answer;
         try
         {
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, Caller.FirstAttempt(startedAt));
-            answer = await send(authority, message, either.Token).ConfigureAwait(false);
+            answer = await send(authority, message, firstAttempt).ConfigureAwait(false);
         }
         catch (Exception e) when (AuthorityCaller.IsUnanswered(e))
         {

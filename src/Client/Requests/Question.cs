@@ -8,11 +8,14 @@ internal sealed class Question<TAuthority, TMessage, TAnswer>
     /// <summary>Makes the grain call; invoked afresh for each attempt.</summary>
     public required Func<TAuthority, RequestId, TMessage, CancellationToken, ValueTask<TAnswer>> Send { get; init; }
 
-    /// <summary>Whether the answer says that it is not decided yet: the same is then asked again, under the same number.</summary>
-    public Func<TAnswer, bool> IsUndecided { get; init; } = static _ => false;
+    /// <summary>
+    /// Hears an answer, and tells whether it leaves the matter undecided: the same is then asked again, under the same number. Not asked of the void
+    /// answer.
+    /// </summary>
+    public Func<TMessage, TAnswer, bool> IsUndecided { get; init; } = static (_, _) => false;
 
     /// <summary>How long after an undecided answer it is asked again; by default at once, for authorities that hold the call.</summary>
-    public Func<TAnswer, TimeSpan> AskAgainAfter { get; init; } = static _ => TimeSpan.Zero;
+    public Func<TMessage, TimeSpan> AskAgainAfter { get; init; } = static _ => TimeSpan.Zero;
 
     /// <summary>
     /// The caller has gone, or no answer came: gives back what the request may have got, now or when it arrives after all. Absent: nothing to give

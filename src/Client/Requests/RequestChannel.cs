@@ -22,6 +22,9 @@ internal sealed class RequestChannel(Guid node, int channel)
     private int _oldOpen;
     private int _newOpen;
 
+    /// <summary>Under what name a part is lent to this limiter of this node.</summary>
+    public PartHolder Holder => new(node, channel);
+
     public RequestId Open()
     {
         lock (_lock)

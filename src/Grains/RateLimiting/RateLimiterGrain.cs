@@ -44,6 +44,9 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Cha
 
     ValueTask<TokenGrant> IRateLimiterProtocol.AcquireAsync(TokenRequest request, CancellationToken cancellationToken) => new(Acquire(request));
 
+    ValueTask<PartGrant> IRateLimiterProtocol.RenewAsync(PartRequest request, CancellationToken cancellationToken) =>
+        new(Do(request, static (ledger, request, now) => ledger.Renew(request, now)));
+
     ValueTask<Acknowledgement> IRateLimiterProtocol.CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) =>
         new(Cancel(cancellation.Id));
 

@@ -93,8 +93,11 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     }
 
     /// <summary>Takes a node's view of its part, and lends it what it is to have for the next term.</summary>
+    /// <exception cref="ArgumentException">No node has such a view; nothing has changed.</exception>
     public PartGrant Renew(in PartRequest request, Instant now)
     {
+        if (request.Sequence < 1 || Math.Min(request.Room, request.Level) < 0 || Math.Min(request.Want, request.AtTheDoor) < 0)
+            throw new ArgumentException($"No node has such a part: {request}.", nameof(request));
         Advance(now);
         if (!HearOf(request.Epoch, now) || (IsWithheld && _isWhollyWithheld))
             return new PartGrant { Sequence = request.Sequence, Epoch = _epoch, ReadyAfter = _withheldUntil.After(now), Burst = _policy.Burst };

@@ -125,7 +125,7 @@ internal class TokenShares
     {
         var elapsed = _countedAt == default ? TimeSpan.Zero : now - _countedAt;
         var kept = Math.Pow(2, -(elapsed.TotalSeconds / HalfLife));
-        (_asked, _askedFor, _countedAt) = ((_asked * kept) + asked, (_askedFor * kept) + elapsed.TotalSeconds, now);
+        (_asked, _askedFor, _countedAt) = ((_asked * kept) + Math.Max(asked, 0), (_askedFor * kept) + elapsed.TotalSeconds, now);
     }
 
     /// <summary>What one who asks for so many wants in a second at least: he is counted for one.</summary>

@@ -22,7 +22,7 @@ internal sealed class FakeNode
 
     public TimeSpan Elapsed => Time.GetUtcNow() - Time.Start;
 
-    public RateLimiterNode NewLimiter() => new(Begin<IRateLimiterProtocol>());
+    public RateLimiterNode NewLimiter() => new(Begin<IRateLimiterProtocol>(), new RenewalTimer(Clock));
 
     public CircuitBreakerNode NewBreaker(Func<Exception, bool>? isFailure = null) => new(Begin<ICircuitBreakerProtocol>(), isFailure);
 
@@ -47,6 +47,8 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
 {
     public Func<TokenRequest, CancellationToken, ValueTask<TokenGrant>>? OnAcquireTokens { get; set; }
 
+    public Func<PartRequest, CancellationToken, ValueTask<PartGrant>>? OnRenewPart { get; set; }
+
     public Func<CancellationToken, ValueTask<RateLimiterStatus>>? OnStatus { get; set; }
 
     public Func<RequestId, CancellationToken, ValueTask<CircuitPass>>? OnEnter { get; set; }
@@ -65,6 +67,9 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
 
     public ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken) =>
         OnAcquireTokens?.Invoke(request, cancellationToken) ?? Never<TokenGrant>(cancellationToken);
+
+    public ValueTask<PartGrant> RenewAsync(PartRequest request, CancellationToken cancellationToken) =>
+        OnRenewPart?.Invoke(request, cancellationToken) ?? Never<PartGrant>(cancellationToken);
 
     public ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => TakeBack(cancellation.Id);
 

@@ -292,7 +292,7 @@ public sealed class ConversationTests
     private static readonly Question<Peer, int, int> Question = new()
     {
         Send = static (peer, id, _, token) => peer.AskAsync(id, token),
-        IsUndecided = static answer => answer == Peer.Undecided,
+        IsUndecided = static (_, answer) => answer == Peer.Undecided,
         TakeBack = static (conversation, id) =>
             new ValueTask(conversation.CallAsync(id, static (peer, id, _) => peer.TakeBackAsync(id), CancellationToken.None).AsTask()),
     };

@@ -125,12 +125,7 @@ public sealed class PlantedBugTests
 
         // The hit.
         new("A sleeper takes what was earned since", "L1", Lot, "if (LookAt == lookAt)", "if (LookAt != default)"),
-        new(
-            "A lot that was replaced is not closed",
-            "Sum",
-            Held,
-            "var tokens = _lot.Close() + grant.Tokens;",
-            "var tokens = _lot.Tokens + grant.Tokens;"),
+        new("A lot that was replaced is not closed", "Sum", Held, "var left = _lot.Close();", "var left = _lot.Tokens;"),
 
         // Those who wait, and those who are refused.
         new(

@@ -1,0 +1,80 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// The one timer of a node's limiters: it wakes each when something is due there, those of one instant in batches that do not wait for each other.
+/// Thread-safe.
+/// </summary>
+internal sealed class RenewalTimer
+{
+    // Some 10 µs each: what falls due in the meantime is late by a millisecond at most.
+    private const int MostInABatch = 64;
+
+    private readonly NodeClock _clock;
+    private readonly Lock _lock = new();
+    private readonly PriorityQueue<RateLimiterNode, long> _due = new();
+    private readonly ITimer _timer;
+    private Instant _setFor = Instant.Never;
+
+    public RenewalTimer(NodeClock clock)
+    {
+        _clock = clock;
+        _timer = clock.CreateTimer(static self => ((RenewalTimer)self!).WakeDue(), this);
+    }
+
+    /// <summary>Wakes it then, or earlier; it plans anew when it is woken.</summary>
+    public void Plan(RateLimiterNode node, Instant at)
+    {
+        if (at >= node.PlannedAt)
+            return;
+        lock (_lock)
+        {
+            if (at >= node.PlannedAt)
+                return;
+            node.PlannedAt = at;
+            _due.Enqueue(node, at.Ticks);
+            if (at < _setFor)
+                SetFor(at);
+        }
+    }
+
+    private void WakeDue()
+    {
+        var batch = new List<RateLimiterNode>();
+        bool isMoreDue;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            while (batch.Count < MostInABatch && TryTakeDue(now, out var node))
+                batch.Add(node);
+            isMoreDue = _due.TryPeek(out _, out var next) && next <= now.Ticks;
+            SetFor(isMoreDue || _due.Count == 0 ? Instant.Never : new Instant(next));
+        }
+
+        if (isMoreDue)
+            ThreadPool.UnsafeQueueUserWorkItem(static self => self.WakeDue(), this, preferLocal: false);
+        foreach (var node in batch)
+            node.OnTime();
+    }
+
+    // Some were planned for a later time before.
+    private bool TryTakeDue(Instant now, out RateLimiterNode node)
+    {
+        while (_due.TryPeek(out node!, out var at) && at <= now.Ticks)
+        {
+            _due.Dequeue();
+            if (node.PlannedAt.Ticks != at)
+                continue;
+            node.PlannedAt = Instant.Never;
+            return true;
+        }
+
+        return false;
+    }
+
+    private void SetFor(Instant at)
+    {
+        _setFor = at;
+        var wait = at == Instant.Never ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Ceiling(at.After(_clock.Now).TotalMilliseconds));
+        _timer.Change(wait, Timeout.InfiniteTimeSpan);
+    }
+}
