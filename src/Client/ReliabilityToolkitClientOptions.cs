@@ -16,6 +16,12 @@ public sealed class ReliabilityToolkitClientOptions
     public int MaxCachedInstances { get; set; } = 10_000;
 
     /// <summary>
+    /// What a limiter decides while its authority is known not to answer, by policy. Default, for a policy that is not in here:
+    /// <see cref="ReliabilityToolkit.Orleans.WhenUnavailable.Reject"/>. The authority is asked again in the background about once a second while the limiter is used.
+    /// </summary>
+    public IDictionary<string, WhenUnavailable> WhenUnavailable { get; } = new Dictionary<string, WhenUnavailable>(StringComparer.Ordinal);
+
+    /// <summary>
     /// Which exceptions a breaker's calls count as failures, by policy; one that does not count is a success. Default, for a policy that is not in
     /// here: every exception. A call ended by its own caller's cancellation is neither, and is not asked about.
     /// </summary>
@@ -28,6 +34,12 @@ public sealed class ReliabilityToolkitClientOptions
         faults.Unless(
             CallTimeout >= CallTimeouts.Shortest && CallTimeout <= CallTimeouts.Longest, nameof(CallTimeout), CallTimeout, "10 ms to 1 minute");
         faults.Unless(MaxCachedInstances is >= 1 and <= 10_000_000, nameof(MaxCachedInstances), MaxCachedInstances, "1 to 10,000,000");
+        foreach (var (policy, choice) in WhenUnavailable)
+        {
+            faults.Unless(
+                Enum.IsDefined(choice), $"{nameof(WhenUnavailable)}[\"{policy}\"]", choice, string.Join(", ", Enum.GetNames<WhenUnavailable>()));
+        }
+
         return faults.All;
     }
 }

@@ -130,7 +130,7 @@ internal sealed class SimulatedNode
             return;
         waiting.Answers = waiting.Asks;
         if (grant.IsVoid())
-            Stock.Fail(waiting.Caller, Clock);
+            Stock.Fail(waiting.Caller, isSilent: false, Clock);
         else
             Stock.Hear(waiting.Caller, grant, Clock);
         GoOn(waiting);
@@ -144,7 +144,7 @@ internal sealed class SimulatedNode
             return;
         if (_world.Now - askedAt >= GiveUpAfter)
         {
-            Stock.Fail(request.Sequence, Clock);
+            Stock.Fail(request.Sequence, isSilent: true, Clock);
             Follow();
             return;
         }
@@ -160,7 +160,7 @@ internal sealed class SimulatedNode
             return;
         if (_world.Now - waiting.AskedAt >= GiveUpAfter)
         {
-            Stock.Fail(waiting.Caller, Clock);
+            Stock.Fail(waiting.Caller, isSilent: true, Clock);
             GoOn(waiting);
             Follow();
             return;

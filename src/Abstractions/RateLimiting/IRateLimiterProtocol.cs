@@ -64,6 +64,7 @@ internal readonly record struct TokenCancellation([property: Id(0)] RequestId Id
 /// <param name="AskAgainAfter">Neither yes nor no, if above zero: the caller keeps his place in line if he asks again then.</param>
 /// <param name="ComeBackAfter">Before that the node need not ask for anybody who will not wait; zero: it does not say.</param>
 /// <param name="AskEvery">How long apart the node is to ask for those who will not wait, in overload; zero: as they come.</param>
+/// <param name="Share">What the node is to go by should it hear no more; nothing: it does not say.</param>
 /// <param name="MayHavePart">Whether the node may have a part of the limiter's rate.</param>
 /// <param name="Epoch">Of the authority.</param>
 [GenerateSerializer, Immutable, Alias("rt.TokenGrant")]
@@ -77,4 +78,5 @@ internal readonly record struct TokenGrant(
     [property: Id(6)] TimeSpan ComeBackAfter = default,
     [property: Id(7)] bool MayHavePart = false,
     [property: Id(8)] long Epoch = 0,
-    [property: Id(9)] TimeSpan AskEvery = default);
+    [property: Id(9)] TimeSpan AskEvery = default,
+    [property: Id(10)] FairShare Share = default);

@@ -19,6 +19,7 @@ internal readonly record struct PartHolder([property: Id(0)] Guid Node, [propert
 /// <param name="Demand">Tokens that its callers ask for in a second, given or not.</param>
 /// <param name="Asked">Tokens that its callers asked for since it last said so.</param>
 /// <param name="AtTheDoor">Callers who want one token each, and wait for this very answer ahead of all others.</param>
+/// <param name="Alone">Tokens that the node admitted by itself since it took its last answer: the authority was out of its reach.</param>
 [GenerateSerializer, Immutable, Alias("rt.PartRequest")]
 internal readonly record struct PartRequest(
     [property: Id(0)] PartHolder Holder,
@@ -31,7 +32,8 @@ internal readonly record struct PartRequest(
     [property: Id(7)] int Want,
     [property: Id(8)] double Demand,
     [property: Id(9)] long Asked,
-    [property: Id(10)] int AtTheDoor);
+    [property: Id(10)] int AtTheDoor,
+    [property: Id(11)] long Alone = 0);
 
 /// <summary>What a node may use from the moment it has this until its term ends, counted from before the node asked.</summary>
 /// <param name="Sequence">Of the request that it answers; 0: it answers nothing, the request was out of date.</param>
@@ -46,6 +48,7 @@ internal readonly record struct PartRequest(
 /// <param name="ReadyAfter">When the rest will have the next token; for those at the door who were not served.</param>
 /// <param name="Burst">The policy's.</param>
 /// <param name="QueueLimit">The policy's.</param>
+/// <param name="Share">What the node is to go by should it hear no more.</param>
 [GenerateSerializer, Immutable, Alias("rt.PartGrant")]
 internal readonly record struct PartGrant(
     [property: Id(0)] long Sequence,
@@ -59,4 +62,11 @@ internal readonly record struct PartGrant(
     [property: Id(8)] TimeSpan RationedFor,
     [property: Id(9)] TimeSpan ReadyAfter,
     [property: Id(10)] int Burst,
-    [property: Id(11)] int QueueLimit);
+    [property: Id(11)] int QueueLimit,
+    [property: Id(12)] FairShare Share = default);
+
+/// <summary>That part of a limiter which is a node's due by the demand of all.</summary>
+/// <param name="Rate">Tokens per second.</param>
+/// <param name="Burst">Tokens.</param>
+[GenerateSerializer, Immutable, Alias("rt.FairShare")]
+internal readonly record struct FairShare([property: Id(0)] double Rate, [property: Id(1)] double Burst);

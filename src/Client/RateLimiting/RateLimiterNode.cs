@@ -36,13 +36,15 @@ internal sealed partial class RateLimiterNode
     private int _waiting;
     private Instant _lastUsedAt;
     private long _hitsSeen;
+    private (long Admitted, long Refused) _countedAlone;
     private volatile int _burst;
 
-    public RateLimiterNode(Conversation<IRateLimiterProtocol> conversation, RenewalTimer timer)
+    public RateLimiterNode(
+        Conversation<IRateLimiterProtocol> conversation, RenewalTimer timer, WhenUnavailable whenUnavailable = WhenUnavailable.Reject)
     {
         (_conversation, _timer, _clock) = (conversation, timer, conversation.Caller.Clock);
         _lastUsedAt = _clock.Now;
-        _stock = new TokenStock(conversation.Holder, _lastUsedAt);
+        _stock = new TokenStock(conversation.Holder, _lastUsedAt, whenUnavailable);
         Limiter = new ClusterRateLimiter(this);
     }
 
@@ -186,13 +188,13 @@ internal sealed partial class RateLimiterNode
         return caller.Fate == CallerFate.AsksThere;
     }
 
-    private void Fail(TokenCaller caller)
+    private void Fail(TokenCaller caller, bool isSilent)
     {
         PartRequest? request;
         lock (_lock)
         {
             var now = _clock.Now;
-            _stock.Fail(caller, now);
+            _stock.Fail(caller, isSilent, now);
             request = Follow(now);
         }
 
@@ -212,9 +214,9 @@ internal sealed partial class RateLimiterNode
             else if (caller.Reason == RefusalReason.AuthorityUnavailable)
                 _conversation.Tell(CancelAsync(_conversation, reply.Id)); // said by one that has a successor
         }
-        catch (AuthorityUnavailableException)
+        catch (AuthorityUnavailableException e)
         {
-            Fail(caller);
+            Fail(caller, isSilent: e.InnerException is not null); // else there was an answer, and it said nothing
         }
         catch (ArgumentOutOfRangeException e)
         {
@@ -283,6 +285,8 @@ internal sealed partial class RateLimiterNode
             return TokenLease.Refused(caller);
         }
 
+        if (caller.Fate == CallerFate.AdmittedAlone && _burst is > 0 and var burst && caller.Tokens > burst)
+            throw PermitCount.IsAbove(burst, caller.Tokens);
         Interlocked.Increment(ref _admitted);
         return TokenLease.Acquired;
     }
@@ -291,6 +295,7 @@ internal sealed partial class RateLimiterNode
     // caller sends when he has left the lock.
     private PartRequest? Follow(Instant now)
     {
+        Count(_stock.DecidedAlone);
         var isSent = _stock.TryAsk(now, _conversation.Caller.Chance.Next(), out var request);
         while (_inLine.Count != _stock.Waiting && _inLine.First is { Value.Caller.Fate: not CallerFate.InLine } first)
             LetGo(first.Value);
@@ -312,6 +317,15 @@ internal sealed partial class RateLimiterNode
         }
     }
 
+    private void Count((long Admitted, long Refused) alone)
+    {
+        if (alone == _countedAlone)
+            return;
+        ToolkitMeter.Admitted(alone.Admitted - _countedAlone.Admitted);
+        ToolkitMeter.Refused(alone.Refused - _countedAlone.Refused);
+        _countedAlone = alone;
+    }
+
     private Instant Look()
     {
         var now = _clock.Now;
@@ -331,6 +345,7 @@ internal sealed partial class RateLimiterNode
     {
         PartGrant? grant = null;
         UnknownPolicyException? unknown = null;
+        var isSilent = false;
         try
         {
             grant = await _conversation.RenewAsync(
@@ -340,10 +355,13 @@ internal sealed partial class RateLimiterNode
         {
             unknown = e;
         }
+        catch (AuthorityUnavailableException)
+        {
+            isSilent = true; // and that has been logged already
+        }
         catch (Exception e)
         {
-            if (e is not AuthorityUnavailableException) // that has been logged already
-                LogRenewalFailed(_conversation.Caller.Logger, _conversation.Name, e);
+            LogRenewalFailed(_conversation.Caller.Logger, _conversation.Name, e);
         }
 
         PartRequest? next;
@@ -354,7 +372,7 @@ internal sealed partial class RateLimiterNode
             if (grant is { } some)
                 Take(some, now);
             else
-                _stock.Fail(request.Sequence, now);
+                _stock.Fail(request.Sequence, isSilent, now);
             if (unknown is not null)
                 TellAll(unknown);
             next ??= Follow(now);

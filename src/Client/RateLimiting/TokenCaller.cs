@@ -31,6 +31,9 @@ internal enum CallerFate
     /// <summary>The authority admitted him, at its instant.</summary>
     AdmittedThere,
 
+    /// <summary>The node admitted him by itself: the authority does not answer.</summary>
+    AdmittedAlone,
+
     /// <summary>No.</summary>
     Refused,
 

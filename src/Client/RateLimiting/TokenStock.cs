@@ -8,7 +8,10 @@ namespace ReliabilityToolkit.Orleans;
 /// Where the node has a part, its callers are served from that, and wait here. Where it has none, and for more tokens than it comes to hold, or than
 /// it has where the caller will not wait, each is one exact call. An answer of the authority says whether a part is to be had.
 /// </remarks>
-internal sealed class TokenStock(PartHolder holder, Instant now)
+/// <param name="holder">Under what name something is lent to it.</param>
+/// <param name="now">The node's instant.</param>
+/// <param name="whenUnavailable">What becomes of callers while the authority does not answer.</param>
+internal sealed class TokenStock(PartHolder holder, Instant now, WhenUnavailable whenUnavailable = WhenUnavailable.Reject)
 {
     private static readonly TimeSpan ShortestRenewal = TimeSpan.FromMilliseconds(50);
 
@@ -23,6 +26,10 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
 
     private readonly HeldPart _part = new(now);
     private readonly LinkedList<TokenCaller> _line = new();
+    private readonly LocalShare? _share = whenUnavailable == WhenUnavailable.LocalShare ? new LocalShare(now) : null;
+    private Outage _outage;
+    private long _alone; // tokens admitted without the authority, since its last answer
+    private long _aloneTold;
     private long _hitsNoted;
     private long _asked; // tokens, since it was last told
     private Demand _demand = new(now);
@@ -61,6 +68,9 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     /// <summary>Tokens that hits have taken, as of the last <see cref="Advance"/>.</summary>
     public long Hits => _part.Hits;
 
+    /// <summary>Callers decided without the authority: those admitted, and those refused.</summary>
+    public (long Admitted, long Refused) DecidedAlone { get; private set; }
+
     /// <summary>Those in line.</summary>
     public int Waiting => _line.Count;
 
@@ -72,11 +82,16 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             var dueAt = _part.Room > 0 ? _part.EndsAt : Instant.Never;
             if (_line.First is { } first)
                 dueAt = Sooner(dueAt, _part.ReadyAt(first.Value.Tokens));
-            if (!_isAsking)
+            if (!_isAsking && IsCutOff)
+                dueAt = Sooner(dueAt, _isUsed ? _outage.ProbeAt : Instant.Never);
+            else if (!_isAsking)
                 dueAt = Sooner(dueAt, Sooner(_line.Count > 0 ? NeededAt : Instant.Never, _wantsPart ? _noPartUntil : _renewAt));
             return dueAt;
         }
     }
+
+    // While it has a part it goes on renewing that.
+    private bool IsCutOff => _outage.IsOn && _part.Room == 0;
 
     // When those in line are worth a call.
     private Instant NeededAt => _line.Last!.Value.Patience == CallerPatience.ForTokens
@@ -87,6 +102,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     public TokenCaller Acquire(int tokens, CallerPatience patience, Instant now)
     {
         Advance(now);
+        var isOut = IsOut(now);
         _demand.PerSecond(now);
         _demand.AddNow(tokens);
         _asked += tokens;
@@ -94,11 +110,17 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         if (_line.Count == 0 && _part.TryTake(tokens))
         {
             _isUsed = true;
-            caller.Becomes(CallerFate.AdmittedHere);
+            Admit(caller, CallerFate.AdmittedHere, now);
             return caller;
         }
 
         _isUsed = true;
+        if (isOut)
+        {
+            DecideAlone(caller, now);
+            return caller;
+        }
+
         var isForLine = tokens <= _part.Reach && (tokens == 1 || patience == CallerPatience.ForTokens);
         if (patience == CallerPatience.None)
         {
@@ -151,11 +173,12 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             _demand.Add(taken);
             _asked += taken;
             _hitsNoted += taken;
+            _share?.Charge(taken, now);
         }
 
         if (now >= _part.EndsAt && _part.Sequence != 0)
             _part.Drop();
-        Serve();
+        Serve(now);
         Settle(now);
     }
 
@@ -169,9 +192,9 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     /// <summary>The answer to that.</summary>
     public void Hear(TokenCaller caller, in TokenGrant grant, Instant now)
     {
-        if (!HearOf(grant.Epoch, now))
+        if (!HearOf(grant.Epoch, grant.Share, now))
         {
-            Fail(caller, now);
+            Fail(caller, isSilent: false, now);
             return;
         }
 
@@ -190,7 +213,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             return;
         if (grant.IsGranted)
         {
-            caller.Becomes(grant.ReadyAfter == TimeSpan.Zero ? CallerFate.AdmittedThere : CallerFate.Promised, now + grant.ReadyAfter);
+            Admit(caller, grant.ReadyAfter == TimeSpan.Zero ? CallerFate.AdmittedThere : CallerFate.Promised, now, now + grant.ReadyAfter);
         }
         else if (grant.AskAgainAfter > TimeSpan.Zero)
         {
@@ -202,22 +225,29 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         }
     }
 
-    /// <summary>No answer to that came.</summary>
-    public void Fail(TokenCaller caller, Instant now)
+    /// <summary>No answer to that came, or none that says anything.</summary>
+    /// <param name="caller">For whom it was asked.</param>
+    /// <param name="isSilent">Whether the authority did not answer at all: that is known from now on, and those who come are decided at once.</param>
+    /// <param name="now">The node's instant.</param>
+    public void Fail(TokenCaller caller, bool isSilent, Instant now)
     {
+        if (isSilent)
+            _outage.Begin(now, _hurry);
         if (caller.Fate == CallerFate.AsksThere)
-            Refuse(caller, RefusalReason.AuthorityUnavailable, _deniedUntil, now);
+            DecideAlone(caller, now);
     }
 
     /// <summary>Whether there is something to tell the authority of the part now; one request is open at a time.</summary>
     public bool TryAsk(Instant now, double chance, out PartRequest request)
     {
         Advance(now);
+        if (!_isAsking)
+            _hurry = 1 - (Spread * chance);
         var isNeeded = _line.Count > 0 && now >= NeededAt;
         var isWanted = _wantsPart && now >= _noPartUntil;
         var isLow = _isUsed && _part.Level < _part.Room / 5 && now >= _deniedUntil && now >= _askedAt + ShortestRenewal;
         request = default;
-        if (_isAsking || !(isNeeded || isWanted || isLow || now >= _renewAt))
+        if (_isAsking || (IsCutOff ? !_isUsed || now < _outage.ProbeAt : !(isNeeded || isWanted || isLow || now >= _renewAt)))
             return false;
 
         var demand = _demand.PerSecond(now);
@@ -231,7 +261,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         }
 
         (_isUsed, _wantsPart) = (false, false);
-        (_isAsking, _askedAt, _atTheDoor, _hurry) = (true, now, _line.Count, 1 - (Spread * chance));
+        (_isAsking, _askedAt, _atTheDoor, _aloneTold) = (true, now, _line.Count, _alone);
         var want = _part.KeepFree((_roundTrip * 1.2) + TimeSpan.FromMilliseconds(1));
         var atTheDoor = 0;
         for (var node = _line.First; node is not null && node.Value.Tokens == 1; node = node.Next)
@@ -247,7 +277,8 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             want,
             demand,
             TellAsked(),
-            atTheDoor);
+            atTheDoor,
+            _alone);
         return true;
     }
 
@@ -257,13 +288,14 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         if (!_isAsking || grant.Sequence != _sequence)
             return;
         Advance(now);
-        if (!HearOf(grant.Epoch, now))
+        if (!HearOf(grant.Epoch, grant.Share, now))
         {
-            Fail(grant.Sequence, now);
+            Fail(grant.Sequence, isSilent: false, now);
             return;
         }
 
         _isAsking = false;
+        _alone -= _aloneTold;
         _roundTrip = (_roundTrip * 0.8) + ((now - _askedAt) * 0.2);
         if (grant.Term == TimeSpan.Zero)
         {
@@ -281,29 +313,32 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             _noPartUntil = grant.Room == 0 ? now + LeaseTerm.RenewAfter(grant.Term) : now;
             _deniedUntil = now + grant.RationedFor;
             TakePart(grant, now);
-            ServeFromThere(grant.Served);
-            Serve();
+            ServeFromThere(grant.Served, now);
+            Serve(now);
             if (_line.Count > 0)
                 _deniedUntil = Instant.Later(_deniedUntil, now + grant.ReadyAfter);
         }
 
         _wantsPart &= _part.Room == 0;
-        RefuseTheRest(RefusalReason.RateLimited, now);
+        DecideTheRest(isHeard: true, now);
         Settle(now);
     }
 
-    /// <summary>No answer came to a request, and none is awaited any more.</summary>
+    /// <summary>No answer came to a request, or none that says anything, and none is awaited any more.</summary>
     /// <param name="sequence">Of the request.</param>
+    /// <param name="isSilent">Whether the authority did not answer at all.</param>
     /// <param name="now">The node's instant.</param>
-    public void Fail(long sequence, Instant now)
+    public void Fail(long sequence, bool isSilent, Instant now)
     {
         if (!_isAsking || sequence != _sequence)
             return;
         Advance(now);
+        if (isSilent)
+            _outage.Begin(now, _hurry);
         (_isAsking, _renewAt) = (false, now + (LeaseTerm.RenewAfter(LeaseTerm.OfPart) * _hurry));
         _deniedUntil = Instant.Later(_deniedUntil, now + ShortestRenewal);
         _part.ExpectNothing();
-        RefuseTheRest(RefusalReason.AuthorityUnavailable, now);
+        DecideTheRest(isHeard: false, now);
         Settle(now);
     }
 
@@ -324,12 +359,41 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     private long EpochAt(Instant now) => now - _heardAt < AuthorityRememberedFor ? _epoch : 0;
 
     // An authority that has a successor is not listened to.
-    private bool HearOf(long epoch, Instant now)
+    private bool HearOf(long epoch, FairShare share, Instant now)
     {
         if (epoch < EpochAt(now))
             return false;
         (_epoch, _heardAt) = (epoch, now);
+        _outage.End();
+        if (share.Rate > 0)
+            _share?.ChangeTo(share, now);
         return true;
+    }
+
+    // What is known of an authority that nobody has asked since is out of date: the next asks it.
+    private bool IsOut(Instant now) => _outage.IsOn && (_isAsking || _isUsed || now < _outage.ProbeAt);
+
+    private void DecideAlone(TokenCaller caller, Instant now)
+    {
+        if (whenUnavailable == WhenUnavailable.Admit || _share?.TryTake(caller.Tokens, now) == true)
+        {
+            caller.Becomes(CallerFate.AdmittedAlone);
+            _alone += caller.Tokens;
+            DecidedAlone = (DecidedAlone.Admitted + 1, DecidedAlone.Refused);
+            return;
+        }
+
+        DecidedAlone = (DecidedAlone.Admitted, DecidedAlone.Refused + 1);
+        if (_share?.ReadyAt(caller.Tokens) is { } at && at != Instant.Never)
+            caller.IsRefused(RefusalReason.RateLimited, at.After(now));
+        else
+            caller.IsRefused(RefusalReason.AuthorityUnavailable, default);
+    }
+
+    private void Admit(TokenCaller caller, CallerFate fate, Instant now, Instant at = default)
+    {
+        caller.Becomes(fate, at);
+        _share?.Charge(caller.Tokens, now);
     }
 
     private void TakePart(in PartGrant grant, Instant now)
@@ -343,18 +407,22 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             _givenBack += _part.Replace(grant, endsAt, now);
     }
 
-    private void Serve()
+    private void Serve(Instant now)
     {
         while (_line.First is { } first && _part.TryTake(first.Value.Tokens))
-            Decide(first, CallerFate.AdmittedHere);
+        {
+            LeaveLine(first);
+            Admit(first.Value, CallerFate.AdmittedHere, now);
+        }
     }
 
-    private void ServeFromThere(int served)
+    private void ServeFromThere(int served, Instant now)
     {
         while (_line.First is { } first && first.Value.Tokens <= served)
         {
             served -= first.Value.Tokens;
-            Decide(first, CallerFate.AdmittedThere);
+            LeaveLine(first);
+            Admit(first.Value, CallerFate.AdmittedThere, now);
         }
     }
 
@@ -384,8 +452,11 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
             var next = node.Next;
             if (node.Value.Tokens > _part.Reach)
             {
-                Decide(node, CallerFate.AsksThere);
-                node.Value.Becomes(CallerFate.AsksThere, now);
+                LeaveLine(node);
+                if (IsOut(now))
+                    DecideAlone(node.Value, now);
+                else
+                    node.Value.Becomes(CallerFate.AsksThere, now);
             }
             else
             {
@@ -397,15 +468,18 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
     }
 
     // Those who wait for an answer only, and were heard, or need not be.
-    private void RefuseTheRest(RefusalReason reason, Instant now)
+    private void DecideTheRest(bool isHeard, Instant now)
     {
         for (var node = _line.First; node is not null;)
         {
             var next = node.Next;
             if (node.Value.Patience != CallerPatience.ForTokens && (_atTheDoor > 0 || now < _deniedUntil))
             {
-                Refuse(node.Value, reason, _deniedUntil, now);
                 _line.Remove(node);
+                if (isHeard)
+                    Refuse(node.Value, RefusalReason.RateLimited, _deniedUntil, now);
+                else
+                    DecideAlone(node.Value, now);
             }
 
             _atTheDoor--;
@@ -413,9 +487,8 @@ internal sealed class TokenStock(PartHolder holder, Instant now)
         }
     }
 
-    private void Decide(LinkedListNode<TokenCaller> node, CallerFate fate)
+    private void LeaveLine(LinkedListNode<TokenCaller> node)
     {
-        node.Value.Becomes(fate);
         _line.Remove(node);
         _atTheDoor--;
     }

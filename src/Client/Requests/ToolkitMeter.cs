@@ -12,4 +12,18 @@ internal static class ToolkitMeter
 
     /// <summary>What was to be told in the background, or after a call was over, and could not be.</summary>
     public static readonly Counter<long> Untold = Meter.CreateCounter<long>("reliability_toolkit.calls.untold", "{call}");
+
+    private static readonly Counter<long> DecidedAlone = Meter.CreateCounter<long>("reliability_toolkit.limiter.decided_alone", "{caller}");
+
+    /// <summary>Callers admitted while the authority did not answer.</summary>
+    public static void Admitted(long callers) => Count(DecidedAlone, callers, "admitted");
+
+    /// <summary>Callers refused for that.</summary>
+    public static void Refused(long callers) => Count(DecidedAlone, callers, "refused");
+
+    private static void Count(Counter<long> counter, long callers, string outcome)
+    {
+        if (callers > 0)
+            counter.Add(callers, new KeyValuePair<string, object?>("outcome", outcome));
+    }
 }

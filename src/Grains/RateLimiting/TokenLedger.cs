@@ -87,6 +87,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         return answer with
         {
             AskEvery = askEvery,
+            Share = Reckon(now).Share(asker.Demand),
             MayHavePart = !IsWithheld && WaitingCount == 0 && Reckon(now).Room(asker.Demand, 0, Parts.LentRoom) > 0,
             ComeBackAfter = (answer.IsGranted && askEvery == default) || answer.AskAgainAfter > default(TimeSpan) ? default : FirstAt(1).After(now),
         };
@@ -96,7 +97,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     /// <exception cref="ArgumentException">No node has such a view; nothing has changed.</exception>
     public PartGrant Renew(in PartRequest request, Instant now)
     {
-        if (request.Sequence < 1 || Math.Min(request.Room, request.Level) < 0 || Math.Min(request.Want, request.AtTheDoor) < 0)
+        var isBelowZero = Math.Min(request.Room, request.Level) < 0 || Math.Min(request.Want, request.AtTheDoor) < 0 || request.Alone < 0;
+        if (request.Sequence < 1 || isBelowZero)
             throw new ArgumentException($"No node has such a part: {request}.", nameof(request));
         Advance(now);
         if (!HearOf(request.Epoch, now) || (IsWithheld && _isWhollyWithheld))
@@ -111,6 +113,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         var shares = Reckon(now);
         shares.Count(request.Asked, now);
         var isFree = WaitingCount == 0;
+        var alone = TokenParts.TakeAlone(part, request.Alone);
+        _rest.Spend(isFree ? (int)Math.Min(alone, _rest.Tokens) : 0); // who waits has been promised what there is
         var served = isFree ? (int)Math.Min(request.AtTheDoor, _rest.Tokens) : 0;
         _rest.Spend(served);
 
@@ -135,7 +139,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             shares.IsRationed(_rest.Tokens) ? Sooner(TokenShares.Renewal, _rest.FullAt.After(now)) : default,
             FirstAt(1).After(now),
             _policy.Burst,
-            _policy.QueueLimit);
+            _policy.QueueLimit,
+            shares.Share(part.Demand));
         Parts.Lend(part, answer, now);
         LendOut();
         return answer;

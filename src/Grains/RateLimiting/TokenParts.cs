@@ -93,6 +93,17 @@ internal sealed class TokenParts
         return true;
     }
 
+    /// <summary>
+    /// Notes what a node says that it has admitted by itself; the node counts anew from each answer that it takes, and says it again until then.
+    /// </summary>
+    /// <returns>Tokens that it had not said so before.</returns>
+    public static long TakeAlone(Part part, long alone)
+    {
+        var unsaid = alone < part.Alone ? alone : alone - part.Alone;
+        part.Alone = alone;
+        return unsaid;
+    }
+
     /// <summary>Notes what a node wants that asks for tokens one by one.</summary>
     /// <returns>What is known of it.</returns>
     public Part Hear(PartHolder holder, double demand, Instant now)
@@ -190,6 +201,9 @@ internal sealed class TokenParts
 
         /// <summary>As the node counts it.</summary>
         public long GivenBack { get; set; }
+
+        /// <summary>Likewise: what it last said that it had admitted by itself.</summary>
+        public long Alone { get; set; }
 
         /// <summary>Whether nothing is lent to it.</summary>
         public bool IsEnded { get; set; } = true;

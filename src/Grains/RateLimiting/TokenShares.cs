@@ -29,6 +29,7 @@ internal class TokenShares
     private double _rate;
     private int _burst;
     private double _level;
+    private double _fairInAll;
     private double _extra; // tokens per second that each may have of the rest until he asks again
     private double _roomScale;
     private double _asked; // tokens of late, and the seconds that they are of; what is older counts less
@@ -44,6 +45,13 @@ internal class TokenShares
 
     /// <summary>Tokens per second that this one is to get.</summary>
     public double FairRate(double demand) => Math.Min(demand, _level);
+
+    /// <summary>The part of the whole that this one is to go by while it hears nothing: of what nobody asks for each has his part too.</summary>
+    public FairShare Share(double demand)
+    {
+        var share = FairRate(demand) / Math.Max(_fairInAll, FairRate(demand));
+        return demand > 0 ? new FairShare(share * _rate, share * _burst) : default;
+    }
 
     /// <summary>Reckons the shares anew where they are out of date.</summary>
     /// <param name="known">Whoever asked lately.</param>
@@ -69,9 +77,12 @@ internal class TokenShares
         Askers = count;
         _level = Level(_demands.AsSpan(0, count), rate);
         _extra = IsPlenty(rest) ? rest / Renewal.TotalSeconds / Math.Max(count, 1) : 0;
-        double wishes = 0;
+        (double wishes, _fairInAll) = (0, 0);
         foreach (var demand in _demands.AsSpan(0, count))
+        {
             wishes += IsWorthwhile(FairRate(demand)) ? RoomWish(demand) : 0;
+            _fairInAll += FairRate(demand);
+        }
         _roomScale = wishes > 0 ? Math.Min(1, burst / 2.0 / wishes) : 1;
     }
 

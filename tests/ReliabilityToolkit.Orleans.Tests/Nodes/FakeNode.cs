@@ -22,7 +22,8 @@ internal sealed class FakeNode
 
     public TimeSpan Elapsed => Time.GetUtcNow() - Time.Start;
 
-    public RateLimiterNode NewLimiter() => new(Begin<IRateLimiterProtocol>(), new RenewalTimer(Clock));
+    public RateLimiterNode NewLimiter(WhenUnavailable whenUnavailable = default) =>
+        new(Begin<IRateLimiterProtocol>(), new RenewalTimer(Clock), whenUnavailable);
 
     public CircuitBreakerNode NewBreaker(Func<Exception, bool>? isFailure = null) => new(Begin<ICircuitBreakerProtocol>(), isFailure);
 

@@ -107,7 +107,7 @@ public sealed class TokenStockTests
     {
         _stock.Acquire(1, CallerPatience.None, At(0));
         _stock.TryAsk(At(0), 0, out var older).Should().BeTrue();
-        _stock.Fail(older.Sequence, At(1_000));
+        _stock.Fail(older.Sequence, isSilent: false, At(1_000));
         _stock.Acquire(1, CallerPatience.None, At(1_000));
         _stock.TryAsk(At(1_000), 0, out var newer).Should().BeTrue();
         _stock.Take(Grant(older.Sequence, 10, 10, 0), At(1_001));
