@@ -19,8 +19,8 @@ internal sealed class NodeToolkit : IReliabilityToolkit
         (_grains, _node) = (grains, node);
         _caller = new AuthorityCaller(clock, chance, options.CallTimeout, logger);
         var timer = new RenewalTimer(clock);
-        _rateLimiters = new(options.MaxCachedInstances, name =>
-            new RateLimiterNode(Begin<IRateLimiterProtocol>(name), timer, options.WhenUnavailable.TryGetValue(name.Policy, out var choice) ? choice : default));
+        _rateLimiters = new(options.MaxCachedInstances, name => new RateLimiterNode(
+            Begin<IRateLimiterProtocol>(name), timer, options.WhenUnavailable.TryGetValue(name.Policy, out var choice) ? choice : default));
         _circuitBreakers = new(options.MaxCachedInstances, name =>
             new CircuitBreakerNode(
                 Begin<ICircuitBreakerProtocol>(name), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));

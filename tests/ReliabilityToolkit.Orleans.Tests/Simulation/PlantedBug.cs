@@ -39,7 +39,7 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
         .. Read("src/Grains/Requests"),
         .. Read("src/Grains/Authorities").Where(source => source.File.EndsWith("IAuthorityMachine.cs", StringComparison.Ordinal)),
         .. Read("src/Client/RateLimiting").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
-        .. Read("src/Client/Requests").Where(source => source.File.EndsWith("RequestChannel.cs", StringComparison.Ordinal)),
+        .. Read("src/Client/Requests").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
         .. Read("tests/Simulation").Where(source => !source.File.EndsWith("Program.cs", StringComparison.Ordinal)),
     ]);
 
@@ -69,7 +69,8 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
 
     public override string ToString() => Name;
 
-    private static bool IsMachine(string name) => name is "TokenStock" or "HeldPart" or "TokenLot" or "TokenCaller" or "Demand";
+    private static bool IsMachine(string name) =>
+        name is "TokenStock" or "HeldPart" or "TokenLot" or "TokenCaller" or "Demand" or "LocalShare" or "WhenUnavailable" or "Outage" or "RequestChannel";
 
     private static IEnumerable<(string File, string Text)> Read(string folder) =>
         Directory.EnumerateFiles(Path.Combine(Root, folder), "*.cs", SearchOption.AllDirectories)
