@@ -13,19 +13,27 @@ internal static class GrainsServiceCollectionExtensions
         services.TryAddSingleton(new Chance(Random.Shared));
         services.TryAddSingleton<NodeClock>();
         services.TryAddSingleton<PolicySource>();
+        services.TryAddSingleton<Departures>();
 
         // The policies are read before the silo joins: one with faults does not start.
-        services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, PolicyCheck>();
+        services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, Beginning>();
         return services;
     }
 
-    private sealed class PolicyCheck(IServiceProvider services) : ILifecycleParticipant<ISiloLifecycle>
+    private sealed class Beginning(IServiceProvider services) : ILifecycleParticipant<ISiloLifecycle>
     {
-        public void Participate(ISiloLifecycle lifecycle) =>
+        public void Participate(ISiloLifecycle lifecycle)
+        {
             lifecycle.Subscribe<PolicySource>(ServiceLifecycleStage.First, _ =>
             {
                 services.GetRequiredService<PolicySource>();
                 return Task.CompletedTask;
             });
+            lifecycle.Subscribe<Departures>(ServiceLifecycleStage.RuntimeInitialize, _ =>
+            {
+                services.GetRequiredService<ISiloStatusOracle>().SubscribeToSiloStatusEvents(services.GetRequiredService<Departures>());
+                return Task.CompletedTask;
+            });
+        }
     }
 }

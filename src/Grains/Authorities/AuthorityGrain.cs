@@ -23,6 +23,9 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
 
     protected string Name => this.GetPrimaryKeyString();
 
+    /// <summary>The machine; null until the first request.</summary>
+    protected TMachine? Existing => _machine;
+
     /// <summary>What was answered to requests that may come again.</summary>
     protected AnswerLog<TAnswer> Answers { get; } = new();
 

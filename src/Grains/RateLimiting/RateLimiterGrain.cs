@@ -5,9 +5,18 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="TokenLedger"/>. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
 [GrainType("rt.limiter"), Reentrant]
-internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<RateLimiterGrain> logger)
+internal sealed class RateLimiterGrain(
+    NodeClock clock, PolicySource source, Chance chance, Departures departures, ILogger<RateLimiterGrain> logger)
     : AuthorityGrain<RateLimiterPolicy, TokenLedger, TokenGrant>(clock, source, chance, logger), IRateLimiterGrain, IRateLimiterProtocol
 {
+    /// <summary>What it has lent and promised runs out before a successor begins, which knows nothing of it. No request is served by then.</summary>
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        await base.OnDeactivateAsync(reason, cancellationToken);
+        if (Existing?.HasLent == true)
+            await Clock.WaitAsync(LeaseTerm.OfPart, cancellationToken);
+    }
+
     public ValueTask<bool> TryAcquireAsync(int tokens) => new(Acquire(new TokenRequest(default, tokens, MayWait: false)).IsGranted);
 
     public async ValueTask<bool> AcquireAsync(int tokens, CancellationToken cancellationToken)
@@ -56,7 +65,7 @@ internal sealed class RateLimiterGrain(NodeClock clock, PolicySource source, Cha
 
     protected override RateLimiterPolicy Find(PolicySet policies, string policyName) => policies.RateLimiter(policyName);
 
-    protected override TokenLedger Create(RateLimiterPolicy policy, Instant now, long epoch) => new(policy, now, epoch);
+    protected override TokenLedger Create(RateLimiterPolicy policy, Instant now, long epoch) => new(policy, now, epoch, departures.IsRecent);
 
     private TokenGrant Acquire(in TokenRequest request) =>
         DoOnce(request.Id, request, static (ledger, request, now) => ledger.Acquire(request, now));

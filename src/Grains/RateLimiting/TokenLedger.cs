@@ -52,6 +52,9 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     /// <summary>Who is to get how much, as of the last reckoning; likewise.</summary>
     public TokenShares? Shares => _shares;
 
+    /// <summary>Whether anything is lent or promised, as of the last verb.</summary>
+    public bool HasLent => WaitingCount > 0 || _parts?.LastEndAt > _rest.At;
+
     private int WaitingCount => _waiting?.Count ?? 0;
 
     private bool IsWithheld => _withheldUntil > _rest.At;
