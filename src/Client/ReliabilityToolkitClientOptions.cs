@@ -17,7 +17,7 @@ public sealed class ReliabilityToolkitClientOptions
 
     /// <summary>
     /// What a limiter decides while its authority is known not to answer, by policy. Default, for a policy that is not in here:
-    /// <see cref="ReliabilityToolkit.Orleans.WhenUnavailable.Reject"/>. While the limiter is used the authority is asked again about once a second, in
+    /// <see cref="ReliabilityToolkit.Orleans.WhenUnavailable.Reject"/>. While the limiter is used the authority is asked again once a second, in
     /// the background.
     /// </summary>
     public IDictionary<string, WhenUnavailable> WhenUnavailable { get; } = new Dictionary<string, WhenUnavailable>(StringComparer.Ordinal);

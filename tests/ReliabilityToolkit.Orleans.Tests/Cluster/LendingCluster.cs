@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Threading.RateLimiting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.TestingHost;
@@ -88,8 +87,8 @@ internal sealed class AdmissionRecord
     /// <summary>Tokens admitted, by calls answered at or after an instant.</summary>
     public int CountSince(long timestamp) => _admissions.Count(admission => admission.AnsweredAt >= timestamp);
 
-    /// <summary>Acquires again and again until it is over, each time waiting for the tokens.</summary>
-    public async Task LoadAsync(RateLimiter limiter, TimeSpan duration, int callers = 4, int tokens = 1)
+    /// <summary>Acquires again and again until it is over: each time waiting for the tokens, or trying again after a little while.</summary>
+    public async Task LoadAsync(ClusterRateLimiter limiter, TimeSpan duration, int callers = 4, bool isWaiting = true)
     {
         var until = Stopwatch.GetTimestamp() + (long)(duration.TotalSeconds * Stopwatch.Frequency);
         using var end = new CancellationTokenSource(duration);
@@ -97,19 +96,19 @@ internal sealed class AdmissionRecord
         {
             while (Stopwatch.GetTimestamp() < until)
             {
-                if (!await AcquireAsync(limiter, tokens, end.Token))
+                if (!await AcquireAsync(limiter, 1, end.Token, isWaiting))
                     await Task.Delay(1);
             }
         })));
     }
 
     /// <returns>Whether he was admitted.</returns>
-    public async Task<bool> AcquireAsync(RateLimiter limiter, int tokens, CancellationToken cancellationToken)
+    public async Task<bool> AcquireAsync(ClusterRateLimiter limiter, int tokens, CancellationToken cancellationToken, bool isWaiting = true)
     {
         var sentAt = Stopwatch.GetTimestamp();
         try
         {
-            using var lease = await limiter.AcquireAsync(tokens, cancellationToken);
+            using var lease = await (isWaiting ? limiter.AcquireAsync(tokens, cancellationToken) : limiter.TryAcquireAsync(tokens, cancellationToken));
             if (!lease.IsAcquired)
                 return false;
         }

@@ -25,9 +25,9 @@ public sealed class LendingClusterTests(LendingCluster cluster)
     {
         var key = ToolkitCluster.NewKey();
         var (first, second) = (new AdmissionRecord(), new AdmissionRecord());
-        var load = first.LoadAsync(cluster.Silos[0].GetRateLimiter("dense", key), TimeSpan.FromSeconds(4));
+        var load = first.LoadAsync(cluster.Silos[0].GetRateLimiter("dense", key), TimeSpan.FromSeconds(4), isWaiting: false);
         await Task.Delay(TimeSpan.FromSeconds(1));
-        var shifted = second.LoadAsync(cluster.Outside.GetRateLimiter("dense", key), TimeSpan.FromSeconds(3));
+        var shifted = second.LoadAsync(cluster.Outside.GetRateLimiter("dense", key), TimeSpan.FromSeconds(3), isWaiting: false);
         await Task.Delay(TimeSpan.FromSeconds(1));
         var settledAt = Stopwatch.GetTimestamp();
         await Task.WhenAll(load, shifted);

@@ -70,7 +70,8 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
     public override string ToString() => Name;
 
     private static bool IsMachine(string name) =>
-        name is "TokenStock" or "HeldPart" or "TokenLot" or "TokenCaller" or "Demand" or "LocalShare" or "WhenUnavailable" or "Outage" or "RequestChannel";
+        name is "TokenStock" or "HeldPart" or "TokenLot" or "TokenCaller" or "Demand" or "LocalShare" or "WhenUnavailable" or "Outage"
+            or "RequestChannel";
 
     private static IEnumerable<(string File, string Text)> Read(string folder) =>
         Directory.EnumerateFiles(Path.Combine(Root, folder), "*.cs", SearchOption.AllDirectories)
