@@ -35,7 +35,7 @@ public sealed class LendingCluster : IAsyncLifetime
 
     public async Task DisposeAsync() => await _cluster.DisposeAsync();
 
-    /// <summary>Stops a silo other than the first, gracefully or not, by the key of a limiter whose grain it holds; another takes its place.</summary>
+    /// <summary>Stops a silo other than the first, gracefully or not, by the key of a limiter whose grain it holds.</summary>
     public async Task StopOwnerAsync(string policy, string key, bool isGraceful)
     {
         var active = await Grains.GetGrain<IManagementGrain>(0).GetDetailedGrainStatistics();
@@ -108,7 +108,9 @@ internal sealed class AdmissionRecord
         var sentAt = Stopwatch.GetTimestamp();
         try
         {
-            using var lease = await (isWaiting ? limiter.AcquireAsync(tokens, cancellationToken) : limiter.TryAcquireAsync(tokens, cancellationToken));
+            using var lease = isWaiting
+                ? await limiter.AcquireAsync(tokens, cancellationToken)
+                : await limiter.TryAcquireAsync(tokens, cancellationToken);
             if (!lease.IsAcquired)
                 return false;
         }
