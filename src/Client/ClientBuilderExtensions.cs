@@ -16,19 +16,22 @@ public static class ClientBuilderExtensions
         ArgumentNullException.ThrowIfNull(client);
         if (configure is not null)
             client.Services.Configure(configure);
-        client.Services.AddReliabilityToolkitClient();
+        client.Services.AddReliabilityToolkitClient<IClusterClientLifecycle>();
         return client;
     }
 
-    internal static IServiceCollection AddReliabilityToolkitClient(this IServiceCollection services)
+    internal static IServiceCollection AddReliabilityToolkitClient<TLifecycle>(this IServiceCollection services)
+        where TLifecycle : ILifecycleObservable
     {
         services.AddLogging();
         services.AddOptions<ReliabilityToolkitClientOptions>().ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<ReliabilityToolkitClientOptions>, ClientOptionsCheck>());
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<ILifecycleParticipant<TLifecycle>, NodeEnding<TLifecycle>>());
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton(new Chance(Random.Shared));
         services.TryAddSingleton<NodeClock>();
-        services.TryAddSingleton<IReliabilityToolkit>(static provider => new NodeToolkit(
+        services.TryAddSingleton<IReliabilityToolkit>(static provider => provider.GetRequiredService<NodeToolkit>());
+        services.TryAddSingleton(static provider => new NodeToolkit(
             provider.GetRequiredService<IGrainFactory>(),
             provider.GetRequiredService<NodeClock>(),
             provider.GetRequiredService<Chance>(),

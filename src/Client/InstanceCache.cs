@@ -8,7 +8,8 @@ namespace ReliabilityToolkit.Orleans;
 /// </summary>
 /// <param name="capacity">How many are kept at hand; beyond it, those not asked for since the last sweep go first.</param>
 /// <param name="create">Makes one.</param>
-internal sealed class InstanceCache<T>(int capacity, Func<ResourceName, T> create)
+/// <param name="letGo">Told of each that is not kept at hand any more; it may be asked for again.</param>
+internal sealed class InstanceCache<T>(int capacity, Func<ResourceName, T> create, Action<T>? letGo = null)
     where T : class
 {
     private readonly ConcurrentDictionary<ResourceName, Entry> _atHand = new();
@@ -30,6 +31,25 @@ internal sealed class InstanceCache<T>(int capacity, Func<ResourceName, T> creat
         }
     }
 
+    /// <summary>Those at hand, and those that were let go and that somebody still points to.</summary>
+    public List<T> Alive
+    {
+        get
+        {
+            lock (_lock)
+            {
+                var alive = _atHand.Values.Select(static entry => entry.Value).ToList();
+                foreach (var reference in _letGo.Values)
+                {
+                    if (reference.TryGetTarget(out var kept))
+                        alive.Add(kept);
+                }
+
+                return alive;
+            }
+        }
+    }
+
     public T Get(string policy, string? key)
     {
         if (policy is not null && _atHand.TryGetValue(new ResourceName(policy, key), out var entry))
@@ -44,6 +64,15 @@ internal sealed class InstanceCache<T>(int capacity, Func<ResourceName, T> creat
 
     private T Find(ResourceName name)
     {
+        var victims = Array.Empty<KeyValuePair<ResourceName, Entry>>();
+        var value = Find(name, ref victims);
+        foreach (var (_, victim) in victims)
+            letGo?.Invoke(victim.Value);
+        return value;
+    }
+
+    private T Find(ResourceName name, ref KeyValuePair<ResourceName, Entry>[] victims)
+    {
         lock (_lock)
         {
             if (_atHand.TryGetValue(name, out var entry))
@@ -51,16 +80,17 @@ internal sealed class InstanceCache<T>(int capacity, Func<ResourceName, T> creat
             entry = new Entry(_letGo.Remove(name, out var kept) && kept.TryGetTarget(out var value) ? value : create(name)) { LastSweep = _sweeps };
             _atHand[name] = entry;
             if (_atHand.Count > capacity)
-                Sweep(entry);
+                victims = Sweep(entry);
             return entry.Value;
         }
     }
 
-    private void Sweep(Entry newest)
+    private KeyValuePair<ResourceName, Entry>[] Sweep(Entry newest)
     {
         // A tenth more than must go, so that not every new name sweeps.
         var excess = _atHand.Count - capacity + (capacity / 10);
-        foreach (var victim in _atHand.Where(entry => entry.Value != newest).OrderBy(entry => entry.Value.LastSweep).Take(excess).ToArray())
+        var victims = _atHand.Where(entry => entry.Value != newest).OrderBy(entry => entry.Value.LastSweep).Take(excess).ToArray();
+        foreach (var victim in victims)
         {
             _atHand.TryRemove(victim);
             _letGo[victim.Key] = new WeakReference<T>(victim.Value.Value);
@@ -69,6 +99,7 @@ internal sealed class InstanceCache<T>(int capacity, Func<ResourceName, T> creat
         _sweeps++;
         if (_letGo.Count >= _sweepLetGoAt)
             ForgetTheGone();
+        return victims;
     }
 
     // Each time that there are twice as many as were left alive the last time: so a new name costs no more for it.

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>Makes what a node has of each limiter, breaker and bulkhead, and keeps it: once per name, for as long as anybody points to it.</summary>
-internal sealed class NodeToolkit : IReliabilityToolkit
+internal sealed partial class NodeToolkit : IReliabilityToolkit
 {
     private readonly InstanceCache<RateLimiterNode> _rateLimiters;
     private readonly InstanceCache<CircuitBreakerNode> _circuitBreakers;
@@ -20,7 +20,7 @@ internal sealed class NodeToolkit : IReliabilityToolkit
         _caller = new AuthorityCaller(clock, chance, options.CallTimeout, logger);
         var timer = new RenewalTimer(clock);
         _rateLimiters = new(options.MaxCachedInstances, name => new RateLimiterNode(
-            Begin<IRateLimiterProtocol>(name), timer, options.WhenUnavailable.TryGetValue(name.Policy, out var choice) ? choice : default));
+            Begin<IRateLimiterProtocol>(name), timer, options.WhenUnavailable.TryGetValue(name.Policy, out var choice) ? choice : default), LetGo);
         _circuitBreakers = new(options.MaxCachedInstances, name =>
             new CircuitBreakerNode(
                 Begin<ICircuitBreakerProtocol>(name), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));
@@ -33,8 +33,32 @@ internal sealed class NodeToolkit : IReliabilityToolkit
 
     public ClusterBulkhead GetBulkhead(string policy, string? key = null) => _bulkheads.Get(policy, key).Bulkhead;
 
+    /// <summary>Gives back what the node holds, while it can still be said; what cannot runs out by itself.</summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        var limiters = _rateLimiters.Alive.Select(static limiter => limiter.LetGoAsync());
+        try
+        {
+            await Task.WhenAll(limiters).WaitAsync(_caller.Timeout, _caller.Clock.Time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        {
+            LogKept(_caller.Logger, e);
+        }
+    }
+
+    // One in which callers wait is in use.
+    private static void LetGo(RateLimiterNode limiter)
+    {
+        if (limiter.IdleFor is not null)
+            _ = limiter.LetGoAsync();
+    }
+
     // A channel of its own: one that was let go and made anew is told apart from the one before.
     private Conversation<TAuthority> Begin<TAuthority>(ResourceName name)
         where TAuthority : IGrainWithStringKey =>
         new(name.ToString(), _grains.GetGrain<TAuthority>(name.ToString()), _caller, new RequestChannel(_node, Interlocked.Increment(ref _channels)));
+
+    [LoggerMessage(EventId = 105, Level = LogLevel.Information, Message = "Not all that the node held could be given back before it stopped.")]
+    private static partial void LogKept(ILogger logger, Exception exception);
 }

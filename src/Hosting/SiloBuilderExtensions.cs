@@ -14,7 +14,7 @@ public static class SiloBuilderExtensions
         ArgumentNullException.ThrowIfNull(silo);
         ArgumentNullException.ThrowIfNull(configure);
         silo.Services.AddReliabilityToolkitGrains();
-        silo.Services.AddReliabilityToolkitClient();
+        silo.Services.AddReliabilityToolkitClient<ISiloLifecycle>();
         configure(new ReliabilityToolkitBuilder(silo));
         return silo;
     }

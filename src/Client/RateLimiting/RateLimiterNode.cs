@@ -37,6 +37,7 @@ internal sealed partial class RateLimiterNode
     private Instant _lastUsedAt;
     private long _hitsSeen;
     private (long Admitted, long Refused) _countedAlone;
+    private TaskCompletionSource? _isLetGo;
     private volatile int _burst;
 
     public RateLimiterNode(
@@ -127,6 +128,27 @@ internal sealed partial class RateLimiterNode
 
     public ValueTask<RateLimiterStatus> GetStatusAsync(CancellationToken cancellationToken) =>
         _conversation.CallAsync(true, static (authority, _, token) => authority.GetStatusAsync(token), cancellationToken);
+
+    /// <summary>
+    /// Gives back what it holds. Whoever asks later is served as before, from a part that it borrows anew; whoever waits is sent to the authority.
+    /// </summary>
+    /// <returns>Done when the authority has answered, or is not expected to any more.</returns>
+    public Task LetGoAsync()
+    {
+        PartRequest? request;
+        Task isLetGo;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            _stock.Advance(now);
+            _stock.LetGo();
+            isLetGo = (_isLetGo ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            request = Follow(now);
+        }
+
+        Send(request);
+        return isLetGo;
+    }
 
     /// <summary>Something is due.</summary>
     public void OnTime()
@@ -298,19 +320,25 @@ internal sealed partial class RateLimiterNode
         Count(_stock.DecidedAlone);
         var isSent = _stock.TryAsk(now, _conversation.Caller.Chance.Next(), out var request);
         while (_inLine.Count != _stock.Waiting && _inLine.First is { Value.Caller.Fate: not CallerFate.InLine } first)
-            LetGo(first.Value);
+            Release(first.Value);
         for (var place = _inLine.First; place is not null && _inLine.Count != _stock.Waiting;)
         {
             var (waiter, next) = (place.Value, place.Next);
             if (waiter.Caller.Fate != CallerFate.InLine)
-                LetGo(waiter);
+                Release(waiter);
             place = next;
+        }
+
+        if (_isLetGo is not null && _stock.HoldsNothing)
+        {
+            _isLetGo.SetResult();
+            _isLetGo = null;
         }
 
         _timer.Plan(this, _stock.NextDueAt);
         return isSent ? request : null;
 
-        void LetGo(Waiter waiter)
+        void Release(Waiter waiter)
         {
             _inLine.Remove(waiter.Place);
             waiter.TrySetResult();

@@ -44,6 +44,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now, WhenUnavailable
     private bool _wantsPart;
     private bool _isForStock;
     private bool _isUsed;
+    private bool _isLeaving; // what it holds, as soon as it may ask
     private int _idleRenewals;
     private double _hurry = 1;
     private Instant _askedAt = now;
@@ -73,6 +74,9 @@ internal sealed class TokenStock(PartHolder holder, Instant now, WhenUnavailable
 
     /// <summary>Those in line.</summary>
     public int Waiting => _line.Count;
+
+    /// <summary>Nothing is lent to it, nor may be on its way.</summary>
+    public bool HoldsNothing => _part.Room == 0 && !_isAsking;
 
     /// <summary>When there is next something to do: <see cref="Advance"/>, then <see cref="TryAsk"/>.</summary>
     public Instant NextDueAt
@@ -237,6 +241,9 @@ internal sealed class TokenStock(PartHolder holder, Instant now, WhenUnavailable
             DecideAlone(caller, now);
     }
 
+    /// <summary>Gives back what it holds, or is about to hold: by the next request. Callers who come later begin anew.</summary>
+    public void LetGo() => _isLeaving = !HoldsNothing;
+
     /// <summary>Whether there is something to tell the authority of the part now; one request is open at a time.</summary>
     public bool TryAsk(Instant now, double chance, out PartRequest request)
     {
@@ -247,20 +254,21 @@ internal sealed class TokenStock(PartHolder holder, Instant now, WhenUnavailable
         var isWanted = _wantsPart && now >= _noPartUntil;
         var isLow = _isUsed && _part.Level < _part.Room / 5 && now >= _deniedUntil && now >= _askedAt + ShortestRenewal;
         request = default;
-        if (_isAsking || (IsCutOff ? !_isUsed || now < _outage.ProbeAt : !(isNeeded || isWanted || isLow || now >= _renewAt)))
+        var isDue = IsCutOff ? _isUsed && now >= _outage.ProbeAt : isNeeded || isWanted || isLow || now >= _renewAt;
+        if (_isAsking || !(isDue || _isLeaving))
             return false;
 
         var demand = _demand.PerSecond(now);
         if (_isForStock)
             demand = Math.Max(demand, LeastDemandForStock);
         _idleRenewals = _isUsed ? 0 : _idleRenewals + 1;
-        if (_idleRenewals > 1)
+        if (_isLeaving || _idleRenewals > 1)
         {
             _givenBack += _part.LetGo();
             (_isForStock, demand) = (false, 0);
         }
 
-        (_isUsed, _wantsPart) = (false, false);
+        (_isUsed, _wantsPart, _isLeaving) = (false, false, false);
         (_isAsking, _askedAt, _atTheDoor, _aloneTold) = (true, now, _line.Count, _alone);
         var want = _part.KeepFree((_roundTrip * 1.2) + TimeSpan.FromMilliseconds(1));
         var atTheDoor = 0;

@@ -4,7 +4,7 @@ using Orleans.Concurrency;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="TokenLedger"/>. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
-[GrainType("rt.limiter"), Reentrant]
+[GrainType("rt.limiter"), Reentrant, CollectionAgeLimit(Minutes = 2)]
 internal sealed class RateLimiterGrain(
     NodeClock clock, PolicySource source, Chance chance, Departures departures, ILogger<RateLimiterGrain> logger)
     : AuthorityGrain<RateLimiterPolicy, TokenLedger, TokenGrant>(clock, source, chance, logger), IRateLimiterGrain, IRateLimiterProtocol

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -8,6 +9,8 @@ namespace ReliabilityToolkit.Orleans.Tests;
 /// <summary>What the application hears when its host stops under it.</summary>
 public sealed class StoppedHostTests : IAsyncLifetime
 {
+    private static readonly ConcurrentQueue<PartRequest> Answered = new();
+
     private TestCluster _cluster = null!;
 
     private IReliabilityToolkit Toolkit { get; set; } = null!;
@@ -64,14 +67,65 @@ public sealed class StoppedHostTests : IAsyncLifetime
         })).Should().Be(42, "he has been charged, and must not be told otherwise");
     }
 
+    [Fact]
+    public async Task Client_HostStops_WhatItHoldsIsGivenBack()
+    {
+        var limiter = Toolkit.GetRateLimiter("api", "client");
+        await BorrowAsync(limiter);
+        await _cluster.StopClusterClientAsync();
+        Answered.Last().GivenBack.Should().BePositive("that was said, and heard, before the client stopped");
+        limiter.AttemptAcquire().IsAcquired.Should().BeFalse();
+    }
+
+    [Fact]
+    public async Task Silo_Stops_WhatItsNodeHoldsIsGivenBackAndLaterCallsAreRefusedWithAReason()
+    {
+        var silo = (InProcessSiloHandle)_cluster.Silos[0];
+        var services = silo.SiloHost.Services;
+        var limiter = services.GetRequiredService<IReliabilityToolkit>().GetRateLimiter("api", "silo");
+        await BorrowAsync(limiter);
+        await _cluster.StopSiloAsync(silo);
+        Answered.Last().GivenBack.Should().BePositive();
+        RateLimitLease[] leases = [limiter.AttemptAcquire(), await limiter.TryAcquireAsync(), await limiter.AcquireAsync()];
+        leases.Should().OnlyContain(lease => !lease.IsAcquired);
+        leases[1].TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
+        reason.Should().Be(RefusalReason.AuthorityUnavailable);
+    }
+
+    private static async Task BorrowAsync(ClusterRateLimiter limiter)
+    {
+        Answered.Clear();
+        for (var i = 0; i < 2_000 && limiter.GetStatistics()!.CurrentAvailablePermits == 0; i++)
+        {
+            limiter.AttemptAcquire();
+            await Task.Delay(1);
+        }
+
+        Answered.Last().Holder.Should().NotBe(default(PartHolder));
+        limiter.GetStatistics()!.CurrentAvailablePermits.Should().BeGreaterThan(0);
+    }
+
+    private static async Task NoteAsync(IOutgoingGrainCallContext context)
+    {
+        var message = context.Request.GetArgumentCount() > 0 ? context.Request.GetArgument(0) : null; // is gone after the call
+        await context.Invoke();
+        if (message is PartRequest request)
+            Answered.Enqueue(request);
+    }
+
     private sealed class SiloSetup : ISiloConfigurator
     {
-        public void Configure(ISiloBuilder siloBuilder) =>
-            siloBuilder.AddReliabilityToolkit(toolkit => toolkit.AddRateLimiter("api").AddCircuitBreaker("payments").AddBulkhead("database"));
+        public void Configure(ISiloBuilder siloBuilder) => siloBuilder
+            .AddOutgoingGrainCallFilter(NoteAsync)
+            .AddReliabilityToolkit(toolkit => toolkit
+                .AddRateLimiter("api", policy => policy.Burst = 1_000)
+                .AddCircuitBreaker("payments")
+                .AddBulkhead("database"));
     }
 
     private sealed class ClientSetup : IClientBuilderConfigurator
     {
-        public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) => clientBuilder.AddReliabilityToolkit();
+        public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) =>
+            clientBuilder.AddOutgoingGrainCallFilter(NoteAsync).AddReliabilityToolkit();
     }
 }

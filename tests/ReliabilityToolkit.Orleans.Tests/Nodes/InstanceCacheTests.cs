@@ -83,6 +83,17 @@ public sealed class InstanceCacheTests
     }
 
     [Fact]
+    public void Cache_WhatItLetsGo_IsToldAndStillKnownWhileSomebodyKeepsIt()
+    {
+        var told = new List<Thing>();
+        var cache = new InstanceCache<Thing>(10, name => new Thing(name), told.Add);
+        var kept = Enumerable.Range(0, 11).Select(i => cache.Get("api", $"{i}")).ToArray();
+        told.Should().HaveCount(2).And.BeSubsetOf(kept[..10]);
+        cache.Alive.Should().BeEquivalentTo(kept);
+        GC.KeepAlive(kept);
+    }
+
+    [Fact]
     public void Cache_OnesThatAreGone_AreForgotten()
     {
         var cache = NewCache(1);

@@ -113,6 +113,41 @@ public sealed class RateLimiterPartTests
         Limiter.IdleDuration.Should().BeCloseTo(TimeSpan.FromSeconds(12), TimeSpan.FromSeconds(0.5));
     }
 
+    [Fact]
+    public async Task LetGo_WithAPart_IsDoneWhenTheAuthorityHasItBack()
+    {
+        await _limiter.LetGoAsync(); // of nothing
+        Limiter.AttemptAcquire();
+        _ledger.Parts.LentRoom.Should().BeGreaterThan(0);
+        var answer = new TaskCompletionSource();
+        var isHeard = _node.Authority.OnRenewPart!;
+        _node.Authority.OnRenewPart = async (request, token) =>
+        {
+            await answer.Task;
+            return await isHeard(request, token);
+        };
+        var letGo = _limiter.LetGoAsync();
+        _limiter.LetGoAsync().Should().BeSameAs(letGo, "one is under way");
+        letGo.IsCompleted.Should().BeFalse();
+        answer.SetResult();
+        await letGo.WaitAsync(TimeSpan.FromSeconds(20));
+        _ledger.Parts.LentRoom.Should().Be(0);
+        _ledger.Rest.Tokens.Should().Be(1_000, "nothing was taken");
+
+        Limiter.AttemptAcquire().IsAcquired.Should().BeFalse();
+        Pass(LeaseTerm.RenewAfter(LeaseTerm.OfPart));
+        Limiter.AttemptAcquire().IsAcquired.Should().BeTrue("it has borrowed anew");
+    }
+
+    [Fact]
+    public async Task LetGo_WhoseAuthorityDoesNotAnswer_IsDoneWhenTheCallGivesUp()
+    {
+        Limiter.AttemptAcquire();
+        _node.Authority.OnRenewPart = null;
+        await _node.Time.FinishAsync(_limiter.LetGoAsync, TimeSpan.FromMilliseconds(10));
+        Limiter.GetStatistics()!.CurrentAvailablePermits.Should().Be(0);
+    }
+
     // Until there is nothing at hand.
     private void Drain()
     {

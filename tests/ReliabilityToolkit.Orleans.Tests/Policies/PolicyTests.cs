@@ -179,7 +179,7 @@ public sealed class PolicyTests
     {
         // The application's Random may not be thread-safe, or seeded so that all its replicas come back in step.
         var services = new ServiceCollection().AddSingleton(
-            new Random(1)).AddReliabilityToolkitClient().AddReliabilityToolkitGrains().BuildServiceProvider();
+            new Random(1)).AddReliabilityToolkitClient<IClusterClientLifecycle>().AddReliabilityToolkitGrains().BuildServiceProvider();
         services.GetRequiredService<Chance>().Should().BeSameAs(services.GetRequiredService<Chance>());
         services.GetServices<Random>().Should().ContainSingle("nobody else's is registered either");
         services.GetRequiredService<TimeProvider>().Should().BeSameAs(TimeProvider.System);
@@ -191,7 +191,7 @@ public sealed class PolicyTests
     [Fact]
     public void Client_ByItself_RegistersAllThatItNeeds()
     {
-        var services = new ServiceCollection().AddReliabilityToolkitClient();
+        var services = new ServiceCollection().AddReliabilityToolkitClient<IClusterClientLifecycle>();
         services.Should().Contain(service => service.ServiceType == typeof(IReliabilityToolkit));
         var provider = services.BuildServiceProvider();
         provider.GetRequiredService<TimeProvider>().Should().BeSameAs(TimeProvider.System);

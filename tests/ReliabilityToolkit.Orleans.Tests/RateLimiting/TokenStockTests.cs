@@ -141,6 +141,44 @@ public sealed class TokenStockTests
     }
 
     [Fact]
+    public void LetGo_OfAPart_GivesItBackByTheNextRequest()
+    {
+        Lend(At(0), room: 10, tokens: 10, perSecond: 0);
+        _stock.HoldsNothing.Should().BeFalse();
+        _stock.TryAsk(At(1), 0, out _).Should().BeFalse("nothing is due");
+        _stock.LetGo();
+        _stock.TryAsk(At(1), 0, out var request).Should().BeTrue();
+        (request.Room, request.GivenBack, request.Want, request.Demand, request.Taken).Should().Be((0, 10, 0, 0, 1));
+        Hit(At(1)).Should().BeFalse();
+        _stock.HoldsNothing.Should().BeFalse("the authority has not heard of it");
+        _stock.Take(Grant(request.Sequence, 0, 0, 0), At(2));
+        _stock.HoldsNothing.Should().BeTrue();
+        _stock.TryAsk(At(400), 0, out _).Should().BeFalse("it is said once");
+        _stock.Acquire(1, CallerPatience.None, At(401));
+        _stock.TryAsk(At(401), 0, out var anew).Should().BeTrue("callers who come later begin anew");
+        anew.Demand.Should().BeGreaterThan(0);
+    }
+
+    [Fact]
+    public void LetGo_WhileAnAnswerIsAwaited_GivesBackWhatItBrings()
+    {
+        _stock.Acquire(1, CallerPatience.None, At(0));
+        _stock.TryAsk(At(0), 0, out var first).Should().BeTrue();
+        _stock.LetGo();
+        _stock.TryAsk(At(1), 0, out _).Should().BeFalse("one request is open at a time");
+        _stock.Take(Grant(first.Sequence, 10, 7, 0), At(1));
+        _stock.TryAsk(At(1), 0, out var second).Should().BeTrue();
+        (second.Room, second.GivenBack).Should().Be((0, 7));
+    }
+
+    [Fact]
+    public void LetGo_OfNothing_SaysNothing()
+    {
+        _stock.LetGo();
+        _stock.TryAsk(At(1), 0, out _).Should().BeFalse();
+    }
+
+    [Fact]
     public void Request_WhileTokensAreOnTheirWay_KeepsRoomForThem()
     {
         Lend(At(0), room: 100, tokens: 0, perSecond: 200);
