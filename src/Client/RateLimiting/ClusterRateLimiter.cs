@@ -13,6 +13,7 @@ namespace ReliabilityToolkit.Orleans;
 public sealed class ClusterRateLimiter : RateLimiter
 {
     private readonly RateLimiterNode _node;
+    private LimiterWithoutWaiting? _withoutWaiting;
 
     internal ClusterRateLimiter(RateLimiterNode node) => _node = node;
 
@@ -38,6 +39,12 @@ public sealed class ClusterRateLimiter : RateLimiter
             : _node.AcquireAsync(permitCount, CallerPatience.ForAnAnswer, cancellationToken);
     }
 
+    /// <summary>
+    /// This limiter for whoever would wait in <see cref="RateLimiter.AcquireAsync"/> where nobody should, as ASP.NET Core's middleware and Polly do:
+    /// its <c>AcquireAsync</c> is <see cref="TryAcquireAsync"/>. Tokens and statistics are those of this one.
+    /// </summary>
+    public RateLimiter WithoutWaiting() => _withoutWaiting ??= new LimiterWithoutWaiting(this);
+
     /// <summary>Reads the level at the authority; changes nothing.</summary>
     /// <param name="cancellationToken">Ends the call.</param>
     /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
@@ -51,8 +58,9 @@ public sealed class ClusterRateLimiter : RateLimiter
     public Task ResetAsync(CancellationToken cancellationToken = default) => _node.ResetAsync(cancellationToken);
 
     /// <summary>
-    /// What this node counted: leases given and refused here, those who wait here, and the tokens that it has at hand. What is available in the
-    /// cluster tells <see cref="GetStatusAsync"/>.
+    /// What this node counted: leases given and refused here, those who wait here, and the tokens that it has at hand. One who is refused by
+    /// <see cref="RateLimiter.AttemptAcquire"/> and asks again at once, ready to wait, is counted once. What is available in the cluster tells
+    /// <see cref="GetStatusAsync"/>.
     /// </summary>
     public override RateLimiterStatistics GetStatistics() => _node.Statistics;
 

@@ -23,6 +23,12 @@ internal sealed partial class RateLimiterNode
         Send = static (authority, id, _, token) => authority.ResetAsync(id, token),
     };
 
+    // Within so long it is the same caller who comes again.
+    private static readonly TimeSpan SameCaller = TimeSpan.FromMilliseconds(1);
+
+    [ThreadStatic]
+    private static (RateLimiterNode? By, int Tokens, Instant At) _refusedHere;
+
     private readonly Conversation<IRateLimiterProtocol> _conversation;
     private readonly NodeClock _clock;
     private readonly RenewalTimer _timer;
@@ -111,13 +117,16 @@ internal sealed partial class RateLimiterNode
     {
         if (_burst is > 0 and var burst && tokens > burst)
             throw PermitCount.IsAbove(burst, tokens);
-        return Conclude(Begin(tokens, CallerPatience.None, out _));
+        var caller = Begin(tokens, CallerPatience.None, isBack: false, out _);
+        if (caller.Fate == CallerFate.Refused)
+            _refusedHere = (this, tokens, _clock.Now);
+        return Conclude(caller);
     }
 
     /// <summary>For one who found nothing at hand.</summary>
     public ValueTask<RateLimitLease> AcquireAsync(int tokens, CallerPatience patience, CancellationToken cancellationToken)
     {
-        var caller = Begin(tokens, patience, out var waiter);
+        var caller = Begin(tokens, patience, IsBack(tokens), out var waiter);
         return waiter is not null ? WaitInLineAsync(waiter, cancellationToken)
             : caller.Fate == CallerFate.AsksThere ? AskAsync(caller, cancellationToken)
             : new(Conclude(caller));
@@ -165,7 +174,7 @@ internal sealed partial class RateLimiterNode
     }
 
     // The clock is read inside the lock, here and below: who waits for the lock must not take at his own older instant what was earned since.
-    private TokenCaller Begin(int tokens, CallerPatience patience, out Waiter? waiter)
+    private TokenCaller Begin(int tokens, CallerPatience patience, bool isBack, out Waiter? waiter)
     {
         TokenCaller caller;
         PartRequest? request;
@@ -174,7 +183,7 @@ internal sealed partial class RateLimiterNode
         {
             var now = _clock.Now;
             _lastUsedAt = now;
-            caller = _stock.Acquire(tokens, patience, now);
+            caller = _stock.Acquire(tokens, patience, now, isBack);
             if (caller.Fate == CallerFate.InLine)
             {
                 waiter = new Waiter(this, caller);
@@ -186,6 +195,19 @@ internal sealed partial class RateLimiterNode
 
         Send(request);
         return caller;
+    }
+
+    // Some ask for what is at hand, and when there is nothing ask again at once, and wait (ASP.NET Core's middleware does). That is one caller.
+    private bool IsBack(int tokens)
+    {
+        var (by, asked, at) = _refusedHere;
+        if (by is null)
+            return false;
+        _refusedHere = default;
+        if (by != this || asked != tokens || _clock.Now - at > SameCaller)
+            return false;
+        Interlocked.Decrement(ref _refused);
+        return true;
     }
 
     private TokenRequest Ask(TokenCaller caller, RequestId id)

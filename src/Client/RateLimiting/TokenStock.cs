@@ -103,13 +103,21 @@ internal sealed class TokenStock(PartHolder holder, Instant now, WhenUnavailable
         : _deniedUntil;
 
     /// <summary>One who found nothing to take. He is admitted, refused, in line, or the authority is to be asked for him.</summary>
-    public TokenCaller Acquire(int tokens, CallerPatience patience, Instant now)
+    /// <param name="tokens">At least 1.</param>
+    /// <param name="patience">For what he is ready to wait.</param>
+    /// <param name="now">The node's instant.</param>
+    /// <param name="isBack">Whether he was refused just now, with less patience: he wants his tokens once.</param>
+    public TokenCaller Acquire(int tokens, CallerPatience patience, Instant now, bool isBack = false)
     {
         Advance(now);
         var isOut = IsOut(now);
         _demand.PerSecond(now);
-        _demand.AddNow(tokens);
-        _asked += tokens;
+        if (!isBack)
+        {
+            _demand.AddNow(tokens);
+            _asked += tokens;
+        }
+
         var caller = new TokenCaller(tokens, patience);
         if (_line.Count == 0 && _part.TryTake(tokens))
         {

@@ -114,6 +114,50 @@ public sealed class RateLimiterPartTests
     }
 
     [Fact]
+    public async Task Caller_WhoIsRefusedAndAsksAgainReadyToWait_IsCountedOnce()
+    {
+        Refuse(1);
+        var (admitted, refused) = Counted();
+        var waits = Limiter.AcquireAsync().AsTask();
+        Counted().Should().Be((admitted, refused - 1), "the one who was refused is the one who waits now");
+        Pass(TimeSpan.FromMilliseconds(5));
+        (await waits.WaitAsync(TimeSpan.FromSeconds(20))).IsAcquired.Should().BeTrue();
+        Counted().Should().Be((admitted + 1, refused - 1));
+
+        Refuse(2);
+        (admitted, refused) = Counted();
+        _ = Limiter.AcquireAsync(1).AsTask();
+        Counted().Should().Be((admitted, refused), "that is another");
+        _ = Limiter.AcquireAsync(2).AsTask();
+        Counted().Should().Be((admitted, refused), "so is that, by now");
+        Pass(TimeSpan.FromMilliseconds(50));
+
+        Refuse(1);
+        (_, refused) = Counted();
+        _node.Time.Advance(TimeSpan.FromMilliseconds(2));
+        _ = Limiter.AcquireAsync().AsTask();
+        Counted().Refused.Should().Be(refused, "he comes too late to be the same");
+    }
+
+    [Fact]
+    public async Task WithoutWaiting_ADryPart_AnswersNow()
+    {
+        var limiter = Limiter.WithoutWaiting();
+        Refuse(1);
+        var (admitted, refused) = Counted();
+        using var lease = await limiter.AcquireAsync(1).AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+        var outcome = lease.IsAcquired ? (admitted + 1, refused - 1) : (admitted, refused);
+        Counted().Should().Be(outcome);
+        limiter.GetStatistics()!.TotalFailedLeases.Should().Be(Counted().Refused);
+        limiter.GetStatistics()!.CurrentQueuedCount.Should().Be(0);
+        limiter.IdleDuration.Should().NotBeNull();
+        Pass(TimeSpan.FromMilliseconds(50));
+        limiter.AttemptAcquire().IsAcquired.Should().BeTrue();
+        limiter.Invoking(it => it.AttemptAcquire(1_001)).Should().Throw<ArgumentOutOfRangeException>();
+        await limiter.Awaiting(it => it.AcquireAsync(1_001).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>();
+    }
+
+    [Fact]
     public async Task LetGo_WithAPart_IsDoneWhenTheAuthorityHasItBack()
     {
         await _limiter.LetGoAsync(); // of nothing
@@ -148,6 +192,9 @@ public sealed class RateLimiterPartTests
         Limiter.GetStatistics()!.CurrentAvailablePermits.Should().Be(0);
     }
 
+    private (long Admitted, long Refused) Counted() =>
+        Limiter.GetStatistics() is { } all ? (all.TotalSuccessfulLeases, all.TotalFailedLeases) : default;
+
     // Until there is nothing at hand.
     private void Drain()
     {
@@ -157,6 +204,13 @@ public sealed class RateLimiterPartTests
             Limiter.AttemptAcquire();
             _node.Time.Advance(TimeSpan.FromMicroseconds(10));
         }
+    }
+
+    private void Refuse(int tokens)
+    {
+        Drain();
+        while (Limiter.AttemptAcquire(tokens).IsAcquired)
+            continue;
     }
 
     private void Pass(TimeSpan duration)

@@ -141,6 +141,15 @@ public sealed class TokenStockTests
     }
 
     [Fact]
+    public void Caller_WhoComesBackWithMorePatience_WantsHisTokensOnce()
+    {
+        _stock.Acquire(3, CallerPatience.None, At(0));
+        _stock.Acquire(3, CallerPatience.ForTokens, At(0), isBack: true).Fate.Should().Be(CallerFate.AsksThere);
+        _stock.TryAsk(At(0), 0, out var request).Should().BeTrue();
+        request.Asked.Should().Be(3);
+    }
+
+    [Fact]
     public void LetGo_OfAPart_GivesItBackByTheNextRequest()
     {
         Lend(At(0), room: 10, tokens: 10, perSecond: 0);
