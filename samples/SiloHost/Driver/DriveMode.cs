@@ -27,11 +27,8 @@ internal static class DriveMode
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            return await FailAsync(e.Message);
-        }
-        finally
-        {
             await StopAsync(host);
+            return await FailAsync(e.Message);
         }
     }
 
@@ -46,6 +43,7 @@ internal static class DriveMode
         Console.WriteLine(
             $"Offering {options.Rate:N0} calls/s over {options.Tenants:N0} tenants of policy \"{options.Policy}\" for {options.Seconds:N0} s.");
         var progress = new Progress();
+        using var counters = new LibraryCounters();
         using var load = new Load(tenants, options, progress);
         using var loadIsOver = new CancellationTokenSource();
         var showing = progress.ShowAsync(Console.Out, loadIsOver.Token);
@@ -54,11 +52,13 @@ internal static class DriveMode
         var endedAt = MachineClock.AfterNow;
         await loadIsOver.CancelAsync();
         await showing;
+        await StopAsync(host); // gives back what this node holds, and ends its calls
 
         var run = Guid.NewGuid();
         var records = tenants.Select(tenant => tenant.ToRecord(run, startedAt, endedAt)).ToArray();
         if (load.NotSent > 0)
             Console.WriteLine($"{load.NotSent:N0} calls were not sent: too many were under way.");
+        Console.WriteLine(counters.Line(records.Sum(record => (long)record.Offered), records.Sum(record => (long)record.Admissions.Count)));
         var exitCode = Report.Write(Console.Out, records);
         if (options.RecordFile is { } file)
             RecordFile.Write(file, records);

@@ -38,11 +38,13 @@ internal sealed partial class RateLimiterNode
     private long _plannedAt = Instant.Never.Ticks;
     private long _hitsBeyondOne; // tokens of hits that took several
     private long _admitted; // not by hits
+    private long _admittedHere; // of these
     private long _refused;
     private int _waiting;
     private Instant _lastUsedAt;
     private long _hitsSeen;
     private (long Admitted, long Refused) _countedAlone;
+    private long _countedHere;
     private TaskCompletionSource? _isLetGo;
     private volatile int _burst;
 
@@ -332,6 +334,8 @@ internal sealed partial class RateLimiterNode
         if (caller.Fate == CallerFate.AdmittedAlone && _burst is > 0 and var burst && caller.Tokens > burst)
             throw PermitCount.IsAbove(burst, caller.Tokens);
         Interlocked.Increment(ref _admitted);
+        if (caller.Fate == CallerFate.AdmittedHere)
+            Interlocked.Increment(ref _admittedHere);
         return TokenLease.Acquired;
     }
 
@@ -339,7 +343,7 @@ internal sealed partial class RateLimiterNode
     // caller sends when he has left the lock.
     private PartRequest? Follow(Instant now)
     {
-        Count(_stock.DecidedAlone);
+        Count();
         var isSent = _stock.TryAsk(now, _conversation.Caller.Chance.Next(), out var request);
         while (_inLine.Count != _stock.Waiting && _inLine.First is { Value.Caller.Fate: not CallerFate.InLine } first)
             Release(first.Value);
@@ -367,8 +371,16 @@ internal sealed partial class RateLimiterNode
         }
     }
 
-    private void Count((long Admitted, long Refused) alone)
+    private void Count()
     {
+        var here = _stock.Hits - Interlocked.Read(ref _hitsBeyondOne) + Interlocked.Read(ref _admittedHere);
+        if (here > _countedHere)
+        {
+            ToolkitMeter.AdmittedLocally.Add(here - _countedHere);
+            _countedHere = here;
+        }
+
+        var alone = _stock.DecidedAlone;
         if (alone == _countedAlone)
             return;
         ToolkitMeter.Admitted(alone.Admitted - _countedAlone.Admitted);

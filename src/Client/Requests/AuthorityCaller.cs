@@ -65,6 +65,7 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
             if (left <= TimeSpan.Zero || failure is ObjectDisposedException)
                 throw new AuthorityUnavailableException(name, Timeout, failure);
             await Task.Delay(delay, Clock.Time, cancellationToken).ConfigureAwait(false);
+            ToolkitMeter.Calls.Add(1);
             try
             {
                 using var deadline = new CancellationTokenSource(TimeForAttempt(left), Clock.Time);

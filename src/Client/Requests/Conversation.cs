@@ -40,6 +40,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
             while (true)
             {
                 asks++;
+                ToolkitMeter.Calls.Add(1);
                 var askedAt = Caller.Clock.Now;
                 var isRepeated = false;
                 TAnswer answer;
@@ -127,6 +128,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
         CancellationToken cancellationToken)
     {
         TAnswer answer;
+        ToolkitMeter.Calls.Add(1);
         try
         {
             answer = await send(authority, message, firstAttempt).ConfigureAwait(false);

@@ -7,6 +7,12 @@ internal static class ToolkitMeter
 {
     private static readonly Meter Meter = new("ReliabilityToolkit.Orleans");
 
+    /// <summary>Calls to the authorities; of one that is repeated each attempt.</summary>
+    public static readonly Counter<long> Calls = Meter.CreateCounter<long>("reliability_toolkit.calls", "{call}");
+
+    /// <summary>Callers whom a limiter admitted from what the node held. Counted by and by.</summary>
+    public static readonly Counter<long> AdmittedLocally = Meter.CreateCounter<long>("reliability_toolkit.limiter.admitted_locally", "{caller}");
+
     /// <summary>Calls that got no answer within their time, repeats included.</summary>
     public static readonly Counter<long> Unanswered = Meter.CreateCounter<long>("reliability_toolkit.calls.unanswered", "{call}");
 

@@ -80,12 +80,12 @@ public sealed class NodeToolkitTests
 
     private PartGrant Lend(in PartRequest request)
     {
-        var isWanted = request.Demand > 0;
-        if (isWanted)
+        var tokens = request.Demand > 0 ? 10 : 0;
+        if (tokens > 0)
             _holders.Add(request.Holder);
         else
             _holders.Remove(request.Holder);
-        return new PartGrant(request.Sequence, 1, isWanted ? 10 : 0, isWanted ? 10 : 0, 0, 1, 1_000_000, LeaseTerm.OfPart, default, default, 1_000, 10);
+        return new PartGrant(request.Sequence, 1, tokens, tokens, 0, 1, 1_000_000, LeaseTerm.OfPart, default, default, 1_000, 10);
     }
 
     [SuppressMessage("Performance", "CA1852", Justification = "The proxy derives from it.")]

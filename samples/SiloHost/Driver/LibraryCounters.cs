@@ -1,0 +1,37 @@
+using System.Diagnostics.Metrics;
+
+namespace SiloHost;
+
+/// <summary>What the library counts in this process, from its meter: the calls that it makes, and the callers that it admits without one.</summary>
+internal sealed class LibraryCounters : IDisposable
+{
+    private readonly MeterListener _listener = new();
+    private long _calls;
+    private long _admittedLocally;
+
+    public LibraryCounters()
+    {
+        _listener.InstrumentPublished = static (instrument, listener) =>
+        {
+            if (instrument is { Meter.Name: "ReliabilityToolkit.Orleans", Name: Names.Calls or Names.AdmittedLocally })
+                listener.EnableMeasurementEvents(instrument);
+        };
+        _listener.SetMeasurementEventCallback<long>((instrument, count, _, _) =>
+            Interlocked.Add(ref instrument.Name == Names.Calls ? ref _calls : ref _admittedLocally, count));
+        _listener.Start();
+    }
+
+    public void Dispose() => _listener.Dispose();
+
+    /// <param name="requests">That the driver made of its limiters since.</param>
+    /// <param name="admitted">Of these.</param>
+    public string Line(long requests, long admitted) =>
+        $"{_calls:N0} grain calls for {requests:N0} requests ({(double)_calls / Math.Max(requests, 1):N4} each); "
+        + $"{_admittedLocally:N0} of {admitted:N0} admitted from the part on this node.";
+
+    private static class Names
+    {
+        public const string Calls = "reliability_toolkit.calls";
+        public const string AdmittedLocally = "reliability_toolkit.limiter.admitted_locally";
+    }
+}
