@@ -48,6 +48,18 @@ public sealed class TokenSharesTests
     public void FairRate_WhereOneSaysNonsense_IsThatOfTheOthers(double nonsense) =>
         Reckon([100, nonsense, 50], 120, 1_000).FairRate(100).Should().Be(70);
 
+    /// <summary>What each may go by while it hears nothing: together no more than the limit, and all of it.</summary>
+    [Fact]
+    public void Share_OfAnyDemands_AddsUpToTheWhole() =>
+        Demands.Select(Gen.Double[1, 10_000]).Sample((demands, rate) =>
+        {
+            var shares = Reckon(demands, rate, 1_000);
+            demands.Sum(demand => shares.Share(demand).Rate).Should().BeApproximately(rate, rate * 1e-9);
+            demands.Sum(demand => shares.Share(demand).Burst).Should().BeApproximately(1_000, 1e-6);
+            shares.Share(0).Should().Be(default(FairShare));
+            shares.Share(1e9).Rate.Should().BeLessThanOrEqualTo(rate, "also of one who was not reckoned with");
+        });
+
     [Fact]
     public void Room_OfOneWhoWantsLittle_IsNone()
     {
