@@ -6,10 +6,16 @@ using Microsoft.Extensions.Logging;
 
 namespace ReliabilityToolkit.Orleans.Benchmarks;
 
-/// <summary>A cluster of one silo in this process, with policies so large that nothing is ever refused.</summary>
+/// <summary>A cluster of one silo in this process, with policies so large that nothing is ever refused, but for one.</summary>
 internal sealed class Silo : IAsyncDisposable
 {
     public const string Policy = "hot";
+
+    /// <summary>A limiter whose every token is a call: its rate is too low to be cut into parts, and its burst is all that a run needs.</summary>
+    public const string Exact = "exact";
+
+    /// <summary>A limiter that admits 10,000 per second.</summary>
+    public const string Rationed = "rationed";
 
     private readonly IHost _host;
 
@@ -34,6 +40,8 @@ internal sealed class Silo : IAsyncDisposable
             .UseLocalhostClustering(siloPort, gatewayPort)
             .AddReliabilityToolkit(toolkit => toolkit
                 .AddRateLimiter(Policy, policy => (policy.TokensPerPeriod, policy.Burst) = (1_000_000_000, 1_000_000_000))
+                .AddRateLimiter(Exact, policy => (policy.TokensPerPeriod, policy.Burst) = (18, 40_000_000))
+                .AddRateLimiter(Rationed, policy => (policy.TokensPerPeriod, policy.Burst) = (10_000, 1_000))
                 .AddCircuitBreaker(Policy)
                 .AddBulkhead(Policy, policy => policy.Capacity = 1_000_000)));
         if (maxCachedInstances is { } max)

@@ -10,6 +10,8 @@ internal readonly record struct Sample(double OperationsPerSecond, double Alloca
     /// <summary>Lets so many callers call for so long.</summary>
     public static async Task<Sample> TakeAsync(Contender contender, int callers, TimeSpan duration)
     {
+        if (contender.PrepareAsync is { } prepareAsync)
+            await prepareAsync();
         GC.Collect();
         var stop = new StopSignal();
         var allocatedBefore = GC.GetTotalAllocatedBytes(precise: true);

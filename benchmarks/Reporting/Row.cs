@@ -21,6 +21,9 @@ internal sealed record Ratio(double Median, double Least, double Most)
 internal sealed record Target(string Text, Func<Row, bool> IsMetBy)
 {
     public static readonly Target NearRawCall = new("ratio >= 0.85", row => row.Ratio is { Median: >= 0.85 });
+    public static readonly Target OneAndAThird = new("ratio >= 1.3", row => row.Ratio is { Median: >= 1.3 });
+    public static readonly Target FourTimes = new("ratio >= 4", row => row.Ratio is { Median: >= 4 });
+    public static readonly Target FiveHundredTimes = new("ratio >= 500", row => row.Ratio is { Median: >= 500 });
     public static readonly Target NoAllocation = new("0 B allocated", row => row.AllocatedBytes < 0.5);
     public static readonly Target SmallGrain = new("value <= 2600 B", row => row.Value <= 2_600);
 }

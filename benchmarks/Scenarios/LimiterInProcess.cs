@@ -15,9 +15,9 @@ internal sealed class LimiterInProcess : IScenario
     {
         var raw = new Contender($"Raw empty grain call, in process, {shown}", Callers.Ping(silo.Grains.GetGrain<IEmptyGrain>(Silo.Policy)));
         var limiter = new Contender(
-            $"ClusterRateLimiter.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Toolkit.GetRateLimiter(Silo.Policy)));
+            $"Exact ClusterRateLimiter.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Toolkit.GetRateLimiter(Silo.Exact)));
         var grain = new Contender(
-            $"IRateLimiterGrain.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Grains.GetGrain<IRateLimiterGrain>(Silo.Policy)));
+            $"IRateLimiterGrain.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Grains.GetGrain<IRateLimiterGrain>(Silo.Exact)));
         var contest = await Contest.RunAsync(settings, callers, raw, limiter, grain);
         return [contest.CallsPerSecond(raw), contest.CallsPerSecond(limiter, raw, Target.NearRawCall), contest.CallsPerSecond(grain, raw)];
     }

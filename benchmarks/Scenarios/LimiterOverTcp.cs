@@ -16,7 +16,7 @@ internal sealed class LimiterOverTcp : IScenario
     {
         var raw = new Contender($"Raw empty grain call, over loopback TCP, {shown}", Callers.Ping(client.Grains.GetGrain<IEmptyGrain>(Silo.Policy)));
         var limiter = new Contender(
-            $"ClusterRateLimiter.TryAcquireAsync, over loopback TCP, {shown}", Callers.TryAcquire(client.Toolkit.GetRateLimiter(Silo.Policy)));
+            $"Exact ClusterRateLimiter.TryAcquireAsync, over loopback TCP, {shown}", Callers.TryAcquire(client.Toolkit.GetRateLimiter(Silo.Exact)));
         var contest = await Contest.RunAsync(settings, callers, raw, limiter);
         return [contest.CallsPerSecond(raw), contest.CallsPerSecond(limiter, raw, Target.NearRawCall)];
     }

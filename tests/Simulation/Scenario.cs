@@ -98,6 +98,12 @@ internal sealed record Scenario
     /// <summary>By how much the nodes' clocks run faster or slower than the authority's at most, in millionths.</summary>
     public double Drift { get; init; }
 
+    /// <summary>How far the clocks by which hits are made are behind the nodes' others at most, in milliseconds.</summary>
+    public double Behind { get; init; } = 4;
+
+    /// <summary>How late the nodes' timers are at most, in milliseconds.</summary>
+    public double Late { get; init; }
+
     /// <summary>How often in a second the activation is lost.</summary>
     public double Losses { get; init; }
 
@@ -147,6 +153,8 @@ internal sealed record Scenario
             Losses = Some(0.3, 1),
             LivesOn = chances.Is(0.3),
             PolicyChanges = Some(0.3, 1),
+            Behind = chances.One(0, 10, NodeClock.MostBehind.TotalMilliseconds),
+            Late = Some(5, 200),
         };
         var most = Math.Min(scenario.MostTokens, scenario.Burst);
         var lines = (scenario.Nodes + 1) * scenario.QueueLimit * most; // tokens for which somebody may wait at the end
@@ -167,6 +175,8 @@ internal sealed record Scenario
         Sleepers = 0,
         Crashes = 0,
         Drift = 0,
+        Behind = Math.Min(Behind, 10),
+        Late = 0,
         Losses = 0,
         LivesOn = false,
         PolicyChanges = 0,

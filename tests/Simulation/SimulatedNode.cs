@@ -11,6 +11,7 @@ internal sealed class SimulatedNode
     private readonly World _world;
     private readonly Chances _chances;
     private readonly double _speed;
+    private readonly double _behind;
     private readonly long _origin;
     private readonly RequestChannel _channel;
     private readonly LinkedList<Waiting> _inLine = [];
@@ -28,6 +29,7 @@ internal sealed class SimulatedNode
             _origin = (long)(chances.Next() * TimeSpan.TicksPerDay);
         }
 
+        _behind = chances.Next() * world.Scenario.Behind * TimeSpan.TicksPerMillisecond;
         var holder = new PartHolder(new Guid(number + 1, (short)incarnation, 0, new byte[8]), 1);
         _channel = new RequestChannel(holder.Node, holder.Channel);
         Stock = new TokenStock(holder, Clock);
@@ -42,6 +44,9 @@ internal sealed class SimulatedNode
 
     /// <summary>What the node's clock shows.</summary>
     public Instant Clock => ClockAt(_world.Now);
+
+    /// <summary>Its clock as hits see it.</summary>
+    public Instant Glance => new(Clock.Ticks - (long)_behind);
 
     /// <summary>By how much its clock is faster than the true time.</summary>
     public double Speed => _speed;
@@ -67,7 +72,7 @@ internal sealed class SimulatedNode
     }
 
     /// <summary>A thread that is about to take a token, and falls asleep.</summary>
-    public Sleeper FallAsleep() => new(Stock.Lot, Stock.Lot.LookAt, Clock, _world.Now, Stock.Part.Epoch);
+    public Sleeper FallAsleep() => new(Stock.Lot, Stock.Lot.LookAt, Glance, _world.Now, Stock.Part.Epoch);
 
     public void OnArrival(int tokens, CallerPatience patience, bool isBack = false)
     {
@@ -75,7 +80,7 @@ internal sealed class SimulatedNode
         var part = Stock.Part;
         var epoch = part.Epoch;
         var lot = Stock.Lot;
-        if (lot.TryTake(tokens, lot.LookAt, Clock))
+        if (lot.TryTake(tokens, lot.LookAt, Glance))
         {
             CheckOrder(long.MaxValue);
             _world.AdmittedHere(this, tokens, epoch, _world.Now);
@@ -301,6 +306,8 @@ internal sealed class SimulatedNode
         if (due == Instant.Never)
             return;
         var at = Instant.Later(TrueTime(due), _world.Now);
+        if (_world.Scenario.Late > 0)
+            at += TimeSpan.FromMilliseconds(_world.Scenario.Late * _chances.Next());
         if (at >= _timerAt)
             return;
         _timerAt = at;

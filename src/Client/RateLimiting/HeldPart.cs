@@ -5,19 +5,20 @@ namespace ReliabilityToolkit.Orleans;
 /// earned is added when somebody looks. Not thread-safe, but for <see cref="Lot"/>: the shell guards it.
 /// </summary>
 /// <remarks>
-/// A part that is full earns nothing; so it must not be full between two looks, or what it earned before a hit would be credited after it. It fills
-/// itself to a little below its room only, and while it is fuller than that each caller looks. Tokens that are on their way to it have room kept free
-/// for them: else the part would fill up in the meantime, be spent, and then get them on top.
+/// A part that is full earns nothing, and when between two looks the hits were nobody knows. So they count as if they all had been at the end: then
+/// there was the least room for what was earned. Tokens that are on their way to it have room kept free for them: else the part would fill up in the
+/// meantime, be spent, and then get them on top. Hits go by a clock that may be behind, and so end that much sooner than the part.
 /// </remarks>
 internal sealed class HeldPart(Instant now)
 {
     // It looks no more often than that for what was earned.
     private static readonly TimeSpan FinestLook = TimeSpan.FromTicks(TimeSpan.TicksPerMillisecond / 2);
 
+    private static readonly Instant NoHits = new(long.MinValue);
+
     private TokenLot _lot = TokenLot.None;
     private int _levelSeen; // at the last look; the difference has been taken by hits
     private int _keptFree;
-    private int _slack;
     private long _rate;
     private long _cost = 1;
     private long _fraction;
@@ -50,7 +51,7 @@ internal sealed class HeldPart(Instant now)
     public long Cost => _cost;
 
     /// <summary>So many it comes to hold by itself.</summary>
-    public int Reach => _rate == 0 ? Level : Math.Max(Room - _slack, 0);
+    public int Reach => _rate == 0 ? Level : Room;
 
     /// <summary>Adds what was earned, up to the end of the term.</summary>
     public void Look(Instant now)
@@ -62,7 +63,7 @@ internal sealed class HeldPart(Instant now)
         {
             StopHits();
             var earned = ((Int128)_rate * (until - _lookedAt).Ticks) + _fraction;
-            var space = Math.Max(Room - _keptFree - _slack - level, 0);
+            var space = Math.Max(Room - _keptFree - _levelSeen, 0);
             var isFull = earned >= (Int128)space * _cost;
             var whole = isFull ? space : (int)(earned / _cost);
             _fraction = isFull ? 0 : (long)(earned % _cost);
@@ -84,17 +85,18 @@ internal sealed class HeldPart(Instant now)
     }
 
     /// <summary>Nobody takes anything without looking first.</summary>
-    public void StopHits() => _lot.LookAt = _lookedAt;
+    public void StopHits() => _lot.LookAt = NoHits;
 
     /// <summary>Hits need not look until there is more to take, or the term ends; for one who has looked.</summary>
     public void AllowHits(Instant now)
     {
-        if (Room == 0 || Level > Room - _keptFree - _slack)
+        if (Room == 0)
             return;
-        var next = _rate == 0 ? EndsAt : _lookedAt + TimeSpan.FromTicks(((_cost - _fraction - 1) / _rate) + 1);
-        var finest = now + FinestLook;
-        next = next > finest ? next : finest;
-        _lot.LookAt = next < EndsAt ? next : EndsAt;
+        var last = new Instant(EndsAt.Ticks - NodeClock.MostBehind.Ticks);
+        var next = last;
+        if (_rate > 0)
+            next = Instant.Later(now + FinestLook, _lookedAt + TimeSpan.FromTicks(((_cost - _fraction - 1) / _rate) + 1));
+        _lot.LookAt = next <= last ? next : NoHits; // never the same twice, unless nothing was earned in between
     }
 
     /// <summary>Keeps room free for tokens that are asked for now, but for what the rate brings in the meantime.</summary>
@@ -103,7 +105,7 @@ internal sealed class HeldPart(Instant now)
     public int KeepFree(TimeSpan arriveAfter)
     {
         var comes = (long)((((Int128)_rate * arriveAfter.Ticks) + _fraction) / _cost) + 1;
-        return _keptFree = (int)Math.Clamp(Room - Level - _slack - comes, 0, Room);
+        return _keptFree = (int)Math.Clamp(Room - Level - comes, 0, Room);
     }
 
     /// <summary>Nothing is on its way any more.</summary>
@@ -121,7 +123,6 @@ internal sealed class HeldPart(Instant now)
             _fraction = 0;
         (_cost, Room, _keptFree, EndsAt, Epoch, Sequence) = (grant.TokenCost, grant.Room, 0, endsAt, grant.Epoch, grant.Sequence);
         _rate = LeaseTerm.UsableRate(grant.Rate);
-        _slack = (int)(_rate * FinestLook.Ticks / _cost) + 1;
         (_levelSeen, _lookedAt) = (Math.Min(tokens, grant.Room), now);
         Volatile.Write(ref _lot, new TokenLot(_levelSeen));
         return tokens - _levelSeen;
@@ -133,7 +134,7 @@ internal sealed class HeldPart(Instant now)
     {
         var left = Close();
         Volatile.Write(ref _lot, TokenLot.None);
-        (Room, _rate, _fraction, _keptFree, _slack, _levelSeen, Sequence) = (0, 0, 0, 0, 0, 0, 0);
+        (Room, _rate, _fraction, _keptFree, _levelSeen, Sequence) = (0, 0, 0, 0, 0, 0);
         return left;
     }
 
@@ -171,6 +172,6 @@ internal sealed class HeldPart(Instant now)
         if (now >= EndsAt || Room == 0)
             return 0;
         var earned = now > _lookedAt ? (Int128)_rate * (now - _lookedAt).Ticks : 0;
-        return Int128.Max((Int128)Level * _cost, Int128.Min(((Int128)Level * _cost) + _fraction + earned, (Int128)(Room - _keptFree) * _cost));
+        return ((Int128)Level * _cost) + Int128.Min(_fraction + earned, (Int128)Math.Max(Room - _keptFree - _levelSeen, 0) * _cost);
     }
 }

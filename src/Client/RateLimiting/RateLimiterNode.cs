@@ -106,7 +106,7 @@ internal sealed partial class RateLimiterNode
     {
         var lot = _stock.Lot;
         var lookAt = lot.LookAt;
-        if (!lot.TryTake(tokens, lookAt, _clock.Now))
+        if (!lot.TryTake(tokens, lookAt, _clock.Glance))
             return false;
         if (tokens > 1)
             Interlocked.Add(ref _hitsBeyondOne, tokens - 1);

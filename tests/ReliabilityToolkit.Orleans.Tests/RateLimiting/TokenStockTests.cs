@@ -20,10 +20,14 @@ public sealed class TokenStockTests
     public void Hit_AfterTheTerm_TakesNothing()
     {
         Lend(At(0), room: 10, tokens: 5, perSecond: 0);
+        var endsAt = LeaseTerm.HeldUntil(At(0), LeaseTerm.OfPart);
         var lookAt = _stock.Lot.LookAt;
-        lookAt.Should().Be(LeaseTerm.HeldUntil(At(0), LeaseTerm.OfPart), "then the term ends for the holder");
+        lookAt.Should().Be(new Instant(endsAt.Ticks - NodeClock.MostBehind.Ticks), "hits go by a clock that may be so far behind");
         Hit(lookAt).Should().BeFalse();
-        _stock.Acquire(1, CallerPatience.None, lookAt).Fate.Should().Be(CallerFate.Refused);
+        var last = new Instant(endsAt.Ticks - 1);
+        _stock.Acquire(1, CallerPatience.None, last).Fate.Should().Be(CallerFate.AdmittedHere, "who reads the true time may go on");
+        Hit(last).Should().BeFalse();
+        _stock.Acquire(1, CallerPatience.None, endsAt).Fate.Should().Be(CallerFate.Refused);
     }
 
     [Fact]

@@ -16,7 +16,7 @@ namespace ReliabilityToolkit.Orleans.Tests;
 /// <param name="Wrong">What is put in its place.</param>
 internal sealed record PlantedBug(string Name, string FoundBy, string Place, string Right, string Wrong)
 {
-    private const ulong MostSeeds = 2_000;
+    private const ulong MostSeeds = 6_000;
 
     private const string Usings = """
         global using System;

@@ -125,6 +125,18 @@ public sealed class PlantedBugTests
 
         // The hit.
         new("A sleeper takes what was earned since", "L1", Lot, "if (LookAt == lookAt)", "if (LookAt != default)"),
+        new(
+            "Hits do not allow for a clock that is behind",
+            "Term",
+            Held,
+            "var last = new Instant(EndsAt.Ticks - NodeClock.MostBehind.Ticks);",
+            "var last = EndsAt;"),
+        new(
+            "What was earned before a hit is credited after it",
+            "Sum",
+            Held,
+            "var space = Math.Max(Room - _keptFree - _levelSeen, 0);",
+            "var space = Math.Max(Room - _keptFree - level, 0);"),
         new("A lot that was replaced is not closed", "Sum", Held, "var left = _lot.Close();", "var left = _lot.Tokens;"),
 
         // Those who wait, and those who are refused.
