@@ -35,6 +35,7 @@ internal sealed partial class RateLimiterNode
     private readonly Lock _lock = new();
     private readonly TokenStock _stock;
     private readonly LinkedList<Waiter> _inLine = [];
+    private volatile TokenLot _lot = TokenLot.None; // the machine's, as of its last verb; that one is closed when another takes its place
     private long _plannedAt = Instant.Never.Ticks;
     private long _hitsBeyondOne; // tokens of hits that took several
     private long _admitted; // not by hits
@@ -104,7 +105,7 @@ internal sealed partial class RateLimiterNode
     /// </summary>
     public bool TryTake(int tokens)
     {
-        var lot = _stock.Lot;
+        var lot = _lot;
         var lookAt = lot.LookAt;
         if (!lot.TryTake(tokens, lookAt, _clock.Glance))
             return false;
@@ -361,6 +362,7 @@ internal sealed partial class RateLimiterNode
             _isLetGo = null;
         }
 
+        _lot = _stock.Lot;
         _timer.Plan(this, _stock.NextDueAt);
         return isSent ? request : null;
 
