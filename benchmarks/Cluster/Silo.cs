@@ -11,7 +11,7 @@ internal sealed class Silo : IAsyncDisposable
 {
     public const string Policy = "hot";
 
-    /// <summary>A limiter whose every token is a call: its rate is too low to be cut into parts, and its burst is all that a run needs.</summary>
+    /// <summary>A limiter for <see cref="Callers.Grains"/> tenants: asked a few times a second, it is not lent in parts, and every token is a call.</summary>
     public const string Exact = "exact";
 
     /// <summary>A limiter that admits 10,000 per second.</summary>
@@ -31,7 +31,7 @@ internal sealed class Silo : IAsyncDisposable
 
     public IReliabilityToolkit Toolkit => _host.Services.GetRequiredService<IReliabilityToolkit>();
 
-    public static async Task<Silo> StartAsync(int? maxCachedInstances = null)
+    public static async Task<Silo> StartAsync(int maxCachedInstances = 100_000)
     {
         var (siloPort, gatewayPort) = FreePorts();
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
@@ -40,12 +40,11 @@ internal sealed class Silo : IAsyncDisposable
             .UseLocalhostClustering(siloPort, gatewayPort)
             .AddReliabilityToolkit(toolkit => toolkit
                 .AddRateLimiter(Policy, policy => (policy.TokensPerPeriod, policy.Burst) = (1_000_000_000, 1_000_000_000))
-                .AddRateLimiter(Exact, policy => (policy.TokensPerPeriod, policy.Burst) = (18, 40_000_000))
+                .AddRateLimiter(Exact, policy => (policy.TokensPerPeriod, policy.Burst) = (1_000, 1_000))
                 .AddRateLimiter(Rationed, policy => (policy.TokensPerPeriod, policy.Burst) = (10_000, 1_000))
                 .AddCircuitBreaker(Policy)
                 .AddBulkhead(Policy, policy => policy.Capacity = 1_000_000)));
-        if (maxCachedInstances is { } max)
-            builder.Services.Configure<ReliabilityToolkitClientOptions>(options => options.MaxCachedInstances = max);
+        builder.Services.Configure<ReliabilityToolkitClientOptions>(options => options.MaxCachedInstances = maxCachedInstances);
         var host = builder.Build();
         await host.StartAsync();
         return new Silo(host, gatewayPort);

@@ -13,11 +13,14 @@ internal sealed class LimiterInProcess : IScenario
 
     private static async Task<IReadOnlyList<Row>> MeasureAsync(Silo silo, Settings settings, int callers, string shown)
     {
-        var raw = new Contender($"Raw empty grain call, in process, {shown}", Callers.Ping(silo.Grains.GetGrain<IEmptyGrain>(Silo.Policy)));
+        var raw = new Contender(
+            $"Raw empty grain call, in process, {shown}", Callers.Ping(Callers.Each(key => silo.Grains.GetGrain<IEmptyGrain>(key))));
         var limiter = new Contender(
-            $"Exact ClusterRateLimiter.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Toolkit.GetRateLimiter(Silo.Exact)));
+            $"Exact ClusterRateLimiter.TryAcquireAsync, in process, {shown}",
+            Callers.TryAcquire(Callers.Each(key => silo.Toolkit.GetRateLimiter(Silo.Exact, key))));
         var grain = new Contender(
-            $"IRateLimiterGrain.TryAcquireAsync, in process, {shown}", Callers.TryAcquire(silo.Grains.GetGrain<IRateLimiterGrain>(Silo.Exact)));
+            $"IRateLimiterGrain.TryAcquireAsync, in process, {shown}",
+            Callers.TryAcquire(Callers.Each(key => silo.Grains.GetGrain<IRateLimiterGrain>($"{Silo.Exact}/{key}"))));
         var contest = await Contest.RunAsync(settings, callers, raw, limiter, grain);
         return [contest.CallsPerSecond(raw), contest.CallsPerSecond(limiter, raw, Target.NearRawCall), contest.CallsPerSecond(grain, raw)];
     }

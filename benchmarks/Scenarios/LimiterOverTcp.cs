@@ -14,9 +14,11 @@ internal sealed class LimiterOverTcp : IScenario
 
     private static async Task<IReadOnlyList<Row>> MeasureAsync(RemoteClient client, Settings settings, int callers, string shown)
     {
-        var raw = new Contender($"Raw empty grain call, over loopback TCP, {shown}", Callers.Ping(client.Grains.GetGrain<IEmptyGrain>(Silo.Policy)));
+        var raw = new Contender(
+            $"Raw empty grain call, over loopback TCP, {shown}", Callers.Ping(Callers.Each(key => client.Grains.GetGrain<IEmptyGrain>(key))));
         var limiter = new Contender(
-            $"Exact ClusterRateLimiter.TryAcquireAsync, over loopback TCP, {shown}", Callers.TryAcquire(client.Toolkit.GetRateLimiter(Silo.Exact)));
+            $"Exact ClusterRateLimiter.TryAcquireAsync, over loopback TCP, {shown}",
+            Callers.TryAcquire(Callers.Each(key => client.Toolkit.GetRateLimiter(Silo.Exact, key))));
         var contest = await Contest.RunAsync(settings, callers, raw, limiter);
         return [contest.CallsPerSecond(raw), contest.CallsPerSecond(limiter, raw, Target.NearRawCall)];
     }
