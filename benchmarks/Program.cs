@@ -8,7 +8,7 @@ if (args is [SiloProcess.Argument])
 
 IScenario[] scenarios =
 [
-    new LimiterInProcess(), new LimiterOverTcp(), new BreakerAndBulkhead(), new LimiterBesideBuiltIn(), new RetryOverhead(), new IdleGrainMemory(),
+    new LimiterInProcess(), new LimiterOverTcp(), new BreakerAndBulkhead(), new LimiterBesideBuiltIn(), new LimiterBesideRedis(), new RetryOverhead(), new IdleGrainMemory(),
 ];
 var settings = args.Contains("--quick") ? Settings.Quick : Settings.Full;
 string[] rest = [.. args.Where(argument => argument != "--quick")];

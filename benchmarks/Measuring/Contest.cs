@@ -34,6 +34,9 @@ internal sealed class Contest
 
     public double Median(Contender contender, Func<Sample, double> value) => Statistics.Median(_samples[contender].Select(value));
 
+    public (double Least, double Most) Range(Contender contender, Func<Sample, double> value) =>
+        (_samples[contender].Min(value), _samples[contender].Max(value));
+
     /// <summary>The peer's time by ours, round by round: above 1, ours is the faster.</summary>
     public IReadOnlyList<double> Ratios(Contender ours, Contender peer) =>
         [.. _samples[ours].Zip(_samples[peer], (one, other) => one.OperationsPerSecond / other.OperationsPerSecond)];

@@ -17,5 +17,6 @@ internal static class ContestRows
         contest.Median(contender, sample => sample.AllocatedBytes),
         peer?.Name,
         peer is null ? null : Ratio.Of(contest.Ratios(contender, peer)),
-        target);
+        target,
+        contest.Range(contender, value));
 }

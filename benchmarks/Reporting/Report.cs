@@ -25,7 +25,7 @@ internal static class Report
         var text = new StringBuilder()
             .Append($"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, ")
             .Append(CultureInfo.InvariantCulture, $"{Environment.ProcessorCount} cores, {gc}, {settings.Name} run.\n\n")
-            .Append("| Measured | Value | Allocated per operation | Peer | Ratio (least to most) | Target |\n")
+            .Append("| Measured | Value (least to most) | Allocated per operation | Peer | Ratio (least to most) | Target |\n")
             .Append("|---|--:|--:|---|--:|---|\n");
         foreach (var row in rows)
         {
@@ -34,7 +34,8 @@ internal static class Report
                 : "";
             var target = row.Target is { } t ? $"{t.Text}: {(t.IsMetBy(row) ? "met" : "missed")}" : "";
             var allocated = row.AllocatedBytes is { } bytes ? string.Create(CultureInfo.InvariantCulture, $"{bytes:N0} B") : "";
-            text.Append($"| {row.Name} | {Shown(row.Value)} {row.Unit} | {allocated} | {row.Peer} | {ratio} | {target} |\n");
+            var range = row.Range is { } between ? $" ({Shown(between.Least)} to {Shown(between.Most)})" : "";
+            text.Append($"| {row.Name} | {Shown(row.Value)} {row.Unit}{range} | {allocated} | {row.Peer} | {ratio} | {target} |\n");
         }
 
         return text.ToString();
@@ -51,6 +52,8 @@ internal static class Report
             row.Name,
             Value = Rounded(row.Value),
             row.Unit,
+            Least = row.Range is { } range ? Rounded(range.Least) : (double?)null,
+            Most = row.Range is { } also ? Rounded(also.Most) : (double?)null,
             AllocatedBytes = row.AllocatedBytes is { } bytes ? Math.Round(bytes) : (double?)null,
             row.Peer,
             Ratio = row.Ratio is { } ratio ? Rounded(ratio.Median) : (double?)null,

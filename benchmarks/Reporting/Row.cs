@@ -6,10 +6,23 @@ namespace ReliabilityToolkit.Orleans.Benchmarks;
 /// <param name="Unit">Of the value.</param>
 /// <param name="AllocatedBytes">Per operation, in this process; absent where the value is one of memory.</param>
 /// <param name="Peer">The name of the row that this one is held against; absent for a peer.</param>
+/// <param name="Range">The least and the most of the rounds.</param>
 /// <param name="Ratio">Ours to the peer's: above 1 ours is the better, whatever the unit. The median over the rounds, of each round's ratio.</param>
 /// <param name="Target">What it should be; absent where there is none.</param>
 internal sealed record Row(
-    string Name, double Value, string Unit, double? AllocatedBytes = null, string? Peer = null, Ratio? Ratio = null, Target? Target = null);
+    string Name,
+    double Value,
+    string Unit,
+    double? AllocatedBytes = null,
+    string? Peer = null,
+    Ratio? Ratio = null,
+    Target? Target = null,
+    (double Least, double Most)? Range = null)
+{
+    /// <summary>Of what was measured several times.</summary>
+    public static Row Of(string name, IReadOnlyList<double> rounds, string unit) =>
+        new(name, Statistics.Median(rounds), unit, Range: (rounds.Min(), rounds.Max()));
+}
 
 /// <summary>The median of the rounds' ratios, and how far they were apart.</summary>
 internal sealed record Ratio(double Median, double Least, double Most)
