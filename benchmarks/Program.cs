@@ -1,14 +1,21 @@
 using ReliabilityToolkit.Orleans.Benchmarks;
 
-if (args is [SiloProcess.Argument])
+if (args is [SiloProcess.Argument, ..])
 {
-    await SiloProcess.ServeAsync();
+    await SiloProcess.ServeAsync(joins: args.ElementAtOrDefault(1));
+    return 0;
+}
+
+if (args is [DriverProcess.Argument, .. var driven])
+{
+    await DriverProcess.DriveAsync(driven);
     return 0;
 }
 
 IScenario[] scenarios =
 [
-    new LimiterInProcess(), new LimiterOverTcp(), new BreakerAndBulkhead(), new LimiterBesideBuiltIn(), new LimiterBesideRedis(), new RetryOverhead(), new IdleGrainMemory(),
+    new LimiterInProcess(), new LimiterOverTcp(), new BreakerAndBulkhead(), new LimiterBesideBuiltIn(), new LimiterBesideRedis(),
+    new LimiterAcrossProcesses(), new TenThousandTenants(), new RetryOverhead(), new IdleGrainMemory(),
 ];
 var settings = args.Contains("--quick") ? Settings.Quick : Settings.Full;
 string[] rest = [.. args.Where(argument => argument != "--quick")];

@@ -6,4 +6,15 @@ namespace ReliabilityToolkit.Orleans.Benchmarks;
 internal sealed class EmptyGrain : Grain, IEmptyGrain
 {
     public ValueTask PingAsync() => default;
+
+    public ValueTask<long> HeapAsync()
+    {
+        for (var i = 0; i < 3; i++)
+        {
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
+            GC.WaitForPendingFinalizers();
+        }
+
+        return new(GC.GetTotalMemory(forceFullCollection: true));
+    }
 }

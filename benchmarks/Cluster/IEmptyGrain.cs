@@ -4,4 +4,7 @@ namespace ReliabilityToolkit.Orleans.Benchmarks;
 internal interface IEmptyGrain : IGrainWithStringKey
 {
     ValueTask PingAsync();
+
+    /// <summary>Bytes on its silo's heap, swept.</summary>
+    ValueTask<long> HeapAsync();
 }

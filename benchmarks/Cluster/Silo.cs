@@ -17,13 +17,21 @@ internal sealed class Silo : IAsyncDisposable
     /// <summary>A limiter that admits 10,000 per second.</summary>
     public const string Rationed = "rationed";
 
+    /// <summary>One that two drivers share: 100,000 per second.</summary>
+    public const string Shared = "shared";
+
+    /// <summary>One of ten thousand tenants.</summary>
+    public const string Tenant = "tenant";
+
     private readonly IHost _host;
 
-    private Silo(IHost host, int gatewayPort)
+    private Silo(IHost host, int siloPort, int gatewayPort)
     {
         _host = host;
-        GatewayPort = gatewayPort;
+        (SiloPort, GatewayPort) = (siloPort, gatewayPort);
     }
+
+    public int SiloPort { get; }
 
     public int GatewayPort { get; }
 
@@ -31,23 +39,25 @@ internal sealed class Silo : IAsyncDisposable
 
     public IReliabilityToolkit Toolkit => _host.Services.GetRequiredService<IReliabilityToolkit>();
 
-    public static async Task<Silo> StartAsync(int maxCachedInstances = 100_000)
+    public static async Task<Silo> StartAsync(int maxCachedInstances = 100_000, int? joins = null)
     {
         var (siloPort, gatewayPort) = FreePorts();
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Logging.AddFilter("Orleans", LogLevel.None);
         builder.UseOrleans(silo => silo
-            .UseLocalhostClustering(siloPort, gatewayPort)
+            .UseLocalhostClustering(siloPort, gatewayPort, joins is { } primary ? new IPEndPoint(IPAddress.Loopback, primary) : null)
             .AddReliabilityToolkit(toolkit => toolkit
                 .AddRateLimiter(Policy, policy => (policy.TokensPerPeriod, policy.Burst) = (1_000_000_000, 1_000_000_000))
                 .AddRateLimiter(Exact, policy => (policy.TokensPerPeriod, policy.Burst) = (1_000, 1_000))
                 .AddRateLimiter(Rationed, policy => (policy.TokensPerPeriod, policy.Burst) = (10_000, 1_000))
+                .AddRateLimiter(Shared, policy => (policy.TokensPerPeriod, policy.Burst) = (100_000, 10_000))
+                .AddRateLimiter(Tenant, policy => (policy.TokensPerPeriod, policy.Burst) = (50, 100))
                 .AddCircuitBreaker(Policy)
                 .AddBulkhead(Policy, policy => policy.Capacity = 1_000_000)));
         builder.Services.Configure<ReliabilityToolkitClientOptions>(options => options.MaxCachedInstances = maxCachedInstances);
         var host = builder.Build();
         await host.StartAsync();
-        return new Silo(host, gatewayPort);
+        return new Silo(host, siloPort, gatewayPort);
     }
 
     public async ValueTask DisposeAsync()

@@ -1,75 +1,43 @@
-using System.Diagnostics;
 using System.Globalization;
 
 namespace ReliabilityToolkit.Orleans.Benchmarks;
 
-/// <summary>
-/// A silo in a process of its own: this program again, with <see cref="Argument"/>. It tells its gateway's port on its standard output and ends when
-/// its standard input does, so it does not outlive us, whatever our end.
-/// </summary>
+/// <summary>A silo in a process of its own. It tells its ports.</summary>
 internal sealed class SiloProcess : IAsyncDisposable
 {
     public const string Argument = "--serve";
 
-    private static readonly TimeSpan LongestStart = TimeSpan.FromSeconds(60);
-    private static readonly TimeSpan LongestStop = TimeSpan.FromSeconds(10);
+    private readonly Child _child;
 
-    private readonly Process _process;
+    private SiloProcess(Child child, int siloPort, int gatewayPort) => (_child, SiloPort, GatewayPort) = (child, siloPort, gatewayPort);
 
-    private SiloProcess(Process process, int gatewayPort)
-    {
-        _process = process;
-        GatewayPort = gatewayPort;
-    }
+    public int SiloPort { get; }
 
     public int GatewayPort { get; }
 
     /// <summary>What the other process does.</summary>
-    public static async Task ServeAsync()
+    /// <param name="joins">The port of a silo that is there already; null: it is the first.</param>
+    public static async Task ServeAsync(string? joins)
     {
-        await using var silo = await Silo.StartAsync();
-        await Console.Out.WriteLineAsync(silo.GatewayPort.ToString(CultureInfo.InvariantCulture));
+        await using var silo = await Silo.StartAsync(joins: joins is null ? null : int.Parse(joins, CultureInfo.InvariantCulture));
+        await Console.Out.WriteLineAsync($"{silo.SiloPort} {silo.GatewayPort}");
         await Console.In.ReadToEndAsync();
     }
 
-    public static async Task<SiloProcess> StartAsync()
+    public static async Task<SiloProcess> StartAsync(SiloProcess? joins = null)
     {
-        var program = Environment.ProcessPath ?? throw new InvalidOperationException("This process does not know its own program.");
-        var start = new ProcessStartInfo(program) { RedirectStandardInput = true, RedirectStandardOutput = true };
-        if (Path.GetFileNameWithoutExtension(program) == "dotnet")
-            start.ArgumentList.Add(typeof(SiloProcess).Assembly.Location);
-        start.ArgumentList.Add(Argument);
-        var process = Process.Start(start) ?? throw new InvalidOperationException("The silo's process did not start.");
+        var child = joins is null ? Child.Start(Argument) : Child.Start(Argument, $"{joins.SiloPort}");
         try
         {
-            using var deadline = new CancellationTokenSource(LongestStart);
-            var port = await process.StandardOutput.ReadLineAsync(deadline.Token) ?? throw new InvalidOperationException(
-                "The silo's process ended before its silo was up.");
-            return new SiloProcess(process, int.Parse(port, CultureInfo.InvariantCulture));
+            var ports = (await child.ReadLineAsync()).Split(' ').Select(port => int.Parse(port, CultureInfo.InvariantCulture)).ToArray();
+            return new SiloProcess(child, ports[0], ports[1]);
         }
         catch
         {
-            await StopAsync(process);
+            await child.DisposeAsync();
             throw;
         }
     }
 
-    public async ValueTask DisposeAsync() => await StopAsync(_process);
-
-    private static async Task StopAsync(Process process)
-    {
-        using (process)
-        {
-            using var deadline = new CancellationTokenSource(LongestStop);
-            try
-            {
-                process.StandardInput.Close();
-                await process.WaitForExitAsync(deadline.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                process.Kill();
-            }
-        }
-    }
+    public ValueTask DisposeAsync() => _child.DisposeAsync();
 }
