@@ -19,7 +19,9 @@ internal sealed class RemoteClient : IAsyncDisposable
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Logging.AddFilter("Orleans", LogLevel.None);
-        builder.UseOrleansClient(client => client.UseLocalhostClustering(gatewayPort).AddReliabilityToolkit(options => options.MaxCachedInstances = 100_000));
+        builder.UseOrleansClient(client => client
+            .UseLocalhostClustering(gatewayPort)
+            .AddReliabilityToolkit(options => options.MaxCachedInstances = 100_000));
         var host = builder.Build();
         await host.StartAsync();
         return new RemoteClient(host);

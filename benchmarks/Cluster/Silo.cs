@@ -11,7 +11,7 @@ internal sealed class Silo : IAsyncDisposable
 {
     public const string Policy = "hot";
 
-    /// <summary>A limiter for <see cref="Callers.Grains"/> tenants: asked a few times a second, it is not lent in parts, and every token is a call.</summary>
+    /// <summary>One of <see cref="Callers.Grains"/>: asked a few times a second, it is not lent in parts, and every token is a call.</summary>
     public const string Exact = "exact";
 
     /// <summary>A limiter that admits 10,000 per second.</summary>
