@@ -17,6 +17,27 @@ public sealed class NodeClockTests
     }
 
     [Fact]
+    public void Clock_GlanceAtATestsTime_IsItsNow()
+    {
+        var time = new FakeTimeProvider();
+        var clock = new NodeClock(time);
+        time.Advance(Seconds(1.5));
+        clock.Glance.Should().Be(At(1.5));
+    }
+
+    [Fact]
+    public void Clock_GlanceAtTheSystemsTime_IsNeverAheadAndNotFarBehind()
+    {
+        var clock = new NodeClock(TimeProvider.System);
+        for (var i = 0; i < 200_000; i++)
+        {
+            var (before, glance, after) = (clock.Now, clock.Glance, clock.Now);
+            if (glance.Ticks > after.Ticks + 1 || glance + NodeClock.MostBehind < before)
+                throw new InvalidOperationException($"{glance} between {before} and {after}");
+        }
+    }
+
+    [Fact]
     public Task Wait_OfMoreThanATimerCanCount_LastsAsLong() => Task.Run(async () =>
     {
         // A limiter may promise a token for the year after next; a timer counts 49 days.
