@@ -312,7 +312,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now, WhenUnavailable
 
         _isAsking = false;
         _alone -= _aloneTold;
-        _roundTrip = (_roundTrip * 0.8) + ((now - _askedAt) * 0.2);
+        _roundTrip = Later(now - _askedAt, (_roundTrip * 0.8) + ((now - _askedAt) * 0.2));
         if (grant.Term == TimeSpan.Zero)
         {
             _part.ExpectNothing();
