@@ -143,8 +143,8 @@ public sealed class TokenLedgerLendingTests
     [Fact]
     public void Parts_OfTwoNodes_AreRememberedUntilTheLastEnds()
     {
-        _ledger.Renew(First with { Demand = 100 }, At(0));
-        _ledger.Renew(First with { Holder = Other, Demand = 100 }, At(500));
+        _ledger.Renew(First with { Demand = 40 }, At(0));
+        _ledger.Renew(First with { Holder = Other, Demand = 40 }, At(500));
         _ledger.MemorableUntil.Should().BeGreaterThanOrEqualTo(LeaseTerm.LentUntil(At(500), LeaseTerm.OfPart));
         _ledger.Describe(At(800));
         (_ledger.HasLent, _ledger.Parts.Find(Node)!.IsEnded, _ledger.Parts.Find(Other)!.IsEnded).Should().Be((true, true, false));
