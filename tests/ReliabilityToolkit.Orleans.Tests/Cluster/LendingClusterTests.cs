@@ -97,7 +97,8 @@ public sealed class LendingClusterTests(LendingCluster cluster)
         })));
         waits.Should().OnlyContain(wait => wait.isAdmitted);
 
-        // First come, first served: but where a node's part has just ended, those who come then wait at the authority, behind the other node's.
+        // First come, first served, in the middle: on a loaded machine one of the first 40 was once served after all of the last 40. Why is not
+        // known; perhaps his node had no part just then, and he waited at the authority behind the other node's.
         foreach (var wait in waits.Chunk(400))
             Middle(wait[..100]).Should().BeLessThan(Middle(wait[300..]));
         _record.Excess(200, 1_000).Should().BeLessThanOrEqualTo(0);
