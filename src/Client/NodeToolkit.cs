@@ -10,6 +10,7 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
     private readonly InstanceCache<BulkheadNode> _bulkheads;
     private readonly IGrainFactory _grains;
     private readonly AuthorityCaller _caller;
+    private readonly CircuitObserver _observer;
     private readonly Guid _node;
     private int _channels;
 
@@ -21,9 +22,13 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
         var timer = new RenewalTimer(clock);
         _rateLimiters = new(options.MaxCachedInstances, name => new RateLimiterNode(
             Begin<IRateLimiterProtocol>(name), timer, options.WhenUnavailable.TryGetValue(name.Policy, out var choice) ? choice : default), LetGo);
-        _circuitBreakers = new(options.MaxCachedInstances, name =>
-            new CircuitBreakerNode(
-                Begin<ICircuitBreakerProtocol>(name), options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null));
+        _observer = new CircuitObserver(Refer, grains.DeleteObjectReference<ICircuitObserver>);
+        _circuitBreakers = new(options.MaxCachedInstances, name => new CircuitBreakerNode(
+            Begin<ICircuitBreakerProtocol>(name),
+            timer,
+            _observer,
+            options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null,
+            options.CircuitFallback.TryGetValue(name.Policy, out var fallback) ? fallback : default));
         _bulkheads = new(options.MaxCachedInstances, name => new BulkheadNode(Begin<IBulkheadProtocol>(name)));
     }
 
@@ -36,6 +41,7 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
     /// <summary>Gives back what the node holds, while it can still be said; what cannot runs out by itself.</summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        _observer.Release();
         var limiters = _rateLimiters.Alive.Select(static limiter => limiter.LetGoAsync());
         try
         {
@@ -44,6 +50,20 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {
             LogKept(_caller.Logger, e);
+        }
+    }
+
+    // Without it the node hears of changes when it asks.
+    private ICircuitObserver? Refer(ICircuitObserver observer)
+    {
+        try
+        {
+            return _grains.CreateObjectReference<ICircuitObserver>(observer);
+        }
+        catch (Exception e)
+        {
+            LogDeaf(_caller.Logger, e);
+            return null;
         }
     }
 
@@ -61,4 +81,7 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
 
     [LoggerMessage(EventId = 105, Level = LogLevel.Information, Message = "Not all that the node held could be given back before it stopped.")]
     private static partial void LogKept(ILogger logger, Exception exception);
+
+    [LoggerMessage(EventId = 110, Level = LogLevel.Debug, Message = "The authorities cannot reach this node yet.")]
+    private static partial void LogDeaf(ILogger logger, Exception exception);
 }

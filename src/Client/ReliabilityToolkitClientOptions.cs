@@ -23,6 +23,13 @@ public sealed class ReliabilityToolkitClientOptions
     public IDictionary<string, WhenUnavailable> WhenUnavailable { get; } = new Dictionary<string, WhenUnavailable>(StringComparer.Ordinal);
 
     /// <summary>
+    /// What a breaker does while its authority is known not to answer, by policy. Default, for a policy that is not in here:
+    /// <see cref="ReliabilityToolkit.Orleans.CircuitFallback.LocalBreaker"/>. While the breaker is used the authority is asked again once a second,
+    /// in the background.
+    /// </summary>
+    public IDictionary<string, CircuitFallback> CircuitFallback { get; } = new Dictionary<string, CircuitFallback>(StringComparer.Ordinal);
+
+    /// <summary>
     /// Which exceptions a breaker's calls count as failures, by policy; one that does not count is a success. Default, for a policy that is not in
     /// here: every exception. A call ended by its own caller's cancellation is neither, and is not asked about.
     /// </summary>
@@ -39,6 +46,12 @@ public sealed class ReliabilityToolkitClientOptions
         {
             faults.Unless(
                 Enum.IsDefined(choice), $"{nameof(WhenUnavailable)}[\"{policy}\"]", choice, string.Join(", ", Enum.GetNames<WhenUnavailable>()));
+        }
+
+        foreach (var (policy, choice) in CircuitFallback)
+        {
+            faults.Unless(
+                Enum.IsDefined(choice), $"{nameof(CircuitFallback)}[\"{policy}\"]", choice, string.Join(", ", Enum.GetNames<CircuitFallback>()));
         }
 
         return faults.All;

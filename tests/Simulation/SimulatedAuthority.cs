@@ -5,7 +5,7 @@ internal sealed class SimulatedAuthority
 {
     private readonly World _world;
     private readonly AnswerLog<TokenGrant> _answers = new();
-    private readonly Dictionary<PartHolder, Instant> _heardAt = [];
+    private readonly Dictionary<Borrower, Instant> _heardAt = [];
     private bool _hasSuccessor;
 
     public SimulatedAuthority(World world, long epoch, RateLimiterPolicy told, RateLimiterPolicy policy, bool mayFollowAnother)
@@ -52,7 +52,7 @@ internal sealed class SimulatedAuthority
         Books.Answered(node, request, grant, before - Ledger.Rest.Units);
         if (_hasSuccessor && grant.IsGranted && before != Ledger.Rest.Units)
             throw new BrokenPromiseException("Successor", "one that has heard of its successor admits");
-        CheckShares(new PartHolder(request.Id.Node, request.Id.Channel));
+        CheckShares(new Borrower(request.Id.Node, request.Id.Channel));
         return grant;
     }
 
@@ -64,7 +64,7 @@ internal sealed class SimulatedAuthority
     }
 
     // Who is dead, or wants nothing any more, must not keep others from their shares.
-    private void CheckShares(PartHolder asker)
+    private void CheckShares(Borrower asker)
     {
         if (!_world.Scenario.ChecksBooks || Ledger.Shares is not { } shares)
             return;

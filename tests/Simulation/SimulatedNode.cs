@@ -30,7 +30,7 @@ internal sealed class SimulatedNode
         }
 
         _behind = chances.Next() * world.Scenario.Behind * TimeSpan.TicksPerMillisecond;
-        var holder = new PartHolder(new Guid(number + 1, (short)incarnation, 0, new byte[8]), 1);
+        var holder = new Borrower(new Guid(number + 1, (short)incarnation, 0, new byte[8]), 1);
         _channel = new RequestChannel(holder.Node, holder.Channel);
         Stock = new TokenStock(holder, Clock);
     }

@@ -39,21 +39,22 @@ internal static class Endpoints
 
     private static void MapBreakerCommands(RouteGroupBuilder api)
     {
-        MapCommand("trip", (breaker, token) => breaker.TripAsync(token));
-        MapCommand("isolate", (breaker, token) => breaker.IsolateAsync(token));
-        MapCommand("reset", (breaker, token) => breaker.ResetAsync(token));
+        MapCommand("trip", (breaker, reason, token) => breaker.TripAsync(reason, token));
+        MapCommand("isolate", (breaker, reason, token) => breaker.IsolateAsync(reason, token));
+        MapCommand("reset", (breaker, reason, token) => breaker.ResetAsync(reason, token));
 
-        void MapCommand(string command, Func<ClusterCircuitBreaker, CancellationToken, Task> order)
+        void MapCommand(string command, Func<ClusterCircuitBreaker, string?, CancellationToken, Task> order)
         {
-            api.MapPost($"/breakers/{{policy}}/{command}", (string policy, IReliabilityToolkit toolkit, CancellationToken aborted) =>
-                ObeyAsync(toolkit.GetCircuitBreaker(policy), aborted));
+            api.MapPost($"/breakers/{{policy}}/{command}", (string policy, string? reason, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+                ObeyAsync(toolkit.GetCircuitBreaker(policy), reason, aborted));
             api.MapPost(
-                $"/breakers/{{policy}}/{{key}}/{command}", (string policy, string key, IReliabilityToolkit toolkit, CancellationToken aborted) =>
-                ObeyAsync(toolkit.GetCircuitBreaker(policy, key), aborted));
+                $"/breakers/{{policy}}/{{key}}/{command}",
+                (string policy, string key, string? reason, IReliabilityToolkit toolkit, CancellationToken aborted) =>
+                    ObeyAsync(toolkit.GetCircuitBreaker(policy, key), reason, aborted));
 
-            async Task<CircuitBreakerStatus> ObeyAsync(ClusterCircuitBreaker breaker, CancellationToken aborted)
+            async Task<CircuitBreakerStatus> ObeyAsync(ClusterCircuitBreaker breaker, string? reason, CancellationToken aborted)
             {
-                await order(breaker, aborted);
+                await order(breaker, reason, aborted);
                 return await breaker.GetStatusAsync(aborted);
             }
         }

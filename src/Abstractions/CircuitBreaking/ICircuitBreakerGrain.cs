@@ -22,17 +22,24 @@ public interface ICircuitBreakerGrain : IGrainWithStringKey
     [Alias("Report")]
     ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome);
 
-    /// <summary>Opens the circuit for a whole cool-down from now. An isolated one stays isolated.</summary>
+    /// <summary>
+    /// Opens the circuit for a whole cool-down from now; an isolated one stays isolated. Returns when no node admits a call by what it was told
+    /// before, which takes as long as the nodes take to answer, and 2 s at most.
+    /// </summary>
+    /// <param name="reason">For whoever looks at the state; at most 1,000 characters.</param>
+    /// <exception cref="ArgumentException">The reason is too long; nothing has changed.</exception>
     [Alias("Trip")]
-    ValueTask TripAsync();
+    ValueTask<KillSwitchResult> TripAsync(string? reason = null);
 
-    /// <summary>Opens the circuit until <see cref="ResetAsync"/>.</summary>
+    /// <summary>Opens the circuit until <see cref="ResetAsync"/>. Returns as <see cref="TripAsync"/> does.</summary>
+    /// <inheritdoc cref="TripAsync"/>
     [Alias("Isolate")]
-    ValueTask IsolateAsync();
+    ValueTask<KillSwitchResult> IsolateAsync(string? reason = null);
 
     /// <summary>Closes the circuit and forgets its failures. Calls under way belong to the past and no longer count.</summary>
+    /// <inheritdoc cref="TripAsync"/>
     [Alias("Reset")]
-    ValueTask ResetAsync();
+    ValueTask ResetAsync(string? reason = null);
 
     /// <summary>Reads the state; counts nothing and admits nothing.</summary>
     [Alias("GetStatus")]
@@ -54,6 +61,47 @@ public enum CircuitState
 
     /// <summary>Calls are rejected until a reset.</summary>
     Isolated = 3,
+}
+
+/// <summary>Why a breaker is in its state.</summary>
+[GenerateSerializer, Alias("rt.CircuitCause")]
+public enum CircuitCause
+{
+    /// <summary>Nothing has happened yet.</summary>
+    None = 0,
+
+    /// <summary>Opened by consecutive failures.</summary>
+    Failures = 1,
+
+    /// <summary>Opened by the share of failures.</summary>
+    FailureRatio = 2,
+
+    /// <summary>Opened for all, because enough nodes were open for themselves.</summary>
+    Quorum = 3,
+
+    /// <summary>Opened again by a trial that failed.</summary>
+    TrialFailed = 4,
+
+    /// <summary>Opened again, because nobody answered a trial within its lease.</summary>
+    TrialUnanswered = 5,
+
+    /// <summary>Half open, because the cool-down is over.</summary>
+    CoolDownOver = 6,
+
+    /// <summary>Closed by successful trials.</summary>
+    TrialsSucceeded = 7,
+
+    /// <summary>Opened by hand.</summary>
+    Tripped = 8,
+
+    /// <summary>Isolated by hand.</summary>
+    Isolated = 9,
+
+    /// <summary>Closed by hand.</summary>
+    Reset = 10,
+
+    /// <summary>By the bounds of a new policy.</summary>
+    PolicyChanged = 11,
 }
 
 /// <summary>How a call went.</summary>
@@ -89,11 +137,25 @@ public readonly record struct CircuitPass(
 /// <param name="ConsecutiveFailures">Failures since the last success, while closed.</param>
 /// <param name="TrialsInFlight">Trials under way, while half open.</param>
 /// <param name="RetryAfter">What is left of the cool-down; absent where nobody can tell.</param>
-/// <param name="Generation">Counts the changes of state.</param>
+/// <param name="Generation">Moves on with each change of state.</param>
+/// <param name="Cause">Why it is in this state.</param>
+/// <param name="Reason">What was said with the kill switch that made it so.</param>
+/// <param name="Share">The share of calls that is admitted while closed: 1, or less where calls are shed.</param>
+/// <param name="Nodes">Nodes that admit calls by a verdict of theirs, as far as the authority can tell.</param>
 [GenerateSerializer, Immutable, Alias("rt.CircuitBreakerStatus")]
 public readonly record struct CircuitBreakerStatus(
     [property: Id(0)] CircuitState State,
     [property: Id(1)] int ConsecutiveFailures,
     [property: Id(2)] int TrialsInFlight,
     [property: Id(3)] TimeSpan? RetryAfter,
-    [property: Id(4)] long Generation);
+    [property: Id(4)] long Generation,
+    [property: Id(5)] CircuitCause Cause,
+    [property: Id(6)] string? Reason,
+    [property: Id(7)] double Share,
+    [property: Id(8)] int Nodes);
+
+/// <summary>What became of a kill switch by the time that it returned: no node admits a call by what it was told before.</summary>
+/// <param name="Acknowledged">Nodes that have said that they know.</param>
+/// <param name="RanOut">Nodes that did not say so, and whose verdicts have run out.</param>
+[GenerateSerializer, Immutable, Alias("rt.KillSwitchResult")]
+public readonly record struct KillSwitchResult([property: Id(0)] int Acknowledged, [property: Id(1)] int RanOut);

@@ -1,37 +1,44 @@
+using Orleans.Concurrency;
+
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The conversation between a node and the breaker's grain. Each request may be repeated and is done once.</summary>
 [Alias("rt.ICircuitBreakerProtocol"), GrainInterfaceType("rt.ICircuitBreakerProtocol")]
 internal interface ICircuitBreakerProtocol : IGrainWithStringKey
 {
-    /// <summary>Asks to make a call.</summary>
+    /// <summary>
+    /// Takes what a node has to tell, and lends it a verdict. Safe to repeat by itself: a repeated request counts nothing twice, and one that is out
+    /// of date gets the void answer.
+    /// </summary>
+    /// <exception cref="ArgumentException">No node has such a view; nothing has changed.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
-    [Alias("Enter")]
-    ValueTask<CircuitPass> EnterAsync(RequestId id, CancellationToken cancellationToken);
+    [Alias("Renew")]
+    ValueTask<VerdictGrant> RenewAsync(VerdictRequest request, CancellationToken cancellationToken);
 
-    /// <summary>Tells how a call went; one of an earlier generation counts for nothing.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The outcome is none of the three.</exception>
-    [Alias("Report")]
-    ValueTask<Acknowledgement> ReportAsync(CircuitReport report, CancellationToken cancellationToken);
-
-    /// <summary>Throws a kill switch. Once it has returned, nothing that is asked later is answered as before.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The command is none of the three.</exception>
+    /// <summary>
+    /// Throws a kill switch. Answered when it is obeyed everywhere, or after the time that the node is ready to wait; the same is then asked again.
+    /// </summary>
+    /// <exception cref="ArgumentException">The command is none of the three, or the reason too long; nothing has changed.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Command")]
-    ValueTask<Acknowledgement> CommandAsync(CircuitOrder order, CancellationToken cancellationToken);
+    ValueTask<CircuitObedience> CommandAsync(CircuitOrder order, CancellationToken cancellationToken);
 
     /// <summary>Reads the state; counts nothing and admits nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken);
 }
 
-/// <summary>"The call that you let through with this generation and trial went so."</summary>
-[GenerateSerializer, Immutable, Alias("rt.CircuitReport")]
-internal readonly record struct CircuitReport(
-    [property: Id(0)] RequestId Id,
-    [property: Id(1)] long Generation,
-    [property: Id(2)] long Trial,
-    [property: Id(3)] CircuitOutcome Outcome);
+/// <summary>What a node has to be told without having asked. A hint: it may come late, twice, or never.</summary>
+[Alias("rt.ICircuitObserver"), GrainInterfaceType("rt.ICircuitObserver")]
+internal interface ICircuitObserver : IGrainObserver
+{
+    /// <summary>What the node was told by that authority before that version is out of date.</summary>
+    /// <param name="channel">Which of the node's breakers.</param>
+    /// <param name="epoch">Of the authority.</param>
+    /// <param name="version">Of its verdict.</param>
+    [OneWay, Alias("Changed")]
+    void Changed(int channel, long epoch, long version);
+}
 
 /// <summary>The kill switches.</summary>
 [GenerateSerializer, Alias("rt.CircuitCommand")]
@@ -43,8 +50,35 @@ internal enum CircuitCommand
     Reset = 3,
 }
 
-/// <summary>"Throw this switch."</summary>
+/// <summary>"Throw this switch." Asked again under its number it is only looked at how far it is obeyed.</summary>
+/// <param name="Id">The order's number.</param>
+/// <param name="Command">Which switch.</param>
+/// <param name="Reason">For whoever looks at the state.</param>
+/// <param name="Hold">How long the answer may wait for nodes to obey.</param>
 [GenerateSerializer, Immutable, Alias("rt.CircuitOrder")]
 internal readonly record struct CircuitOrder(
     [property: Id(0)] RequestId Id,
-    [property: Id(1)] CircuitCommand Command);
+    [property: Id(1)] CircuitCommand Command,
+    [property: Id(2)] string? Reason,
+    [property: Id(3)] TimeSpan Hold)
+{
+    /// <summary>The most characters of a reason.</summary>
+    public const int LongestReason = 1_000;
+}
+
+/// <summary>How far an order is obeyed. Nobody may still admit a call by an older verdict, once <paramref name="Pending"/> is 0.</summary>
+/// <param name="IsThrown">The switch is thrown.</param>
+/// <param name="Pending">Nodes that may not know yet.</param>
+/// <param name="Acknowledged">Nodes that know.</param>
+/// <param name="RanOut">Nodes that did not say so, and whose verdicts have run out.</param>
+/// <param name="ObeyedAfter">When it is obeyed even if nobody says a word more.</param>
+[GenerateSerializer, Immutable, Alias("rt.CircuitObedience")]
+internal readonly record struct CircuitObedience(
+    [property: Id(0)] bool IsThrown,
+    [property: Id(1)] int Pending,
+    [property: Id(2)] int Acknowledged,
+    [property: Id(3)] int RanOut,
+    [property: Id(4)] TimeSpan ObeyedAfter)
+{
+    public bool IsObeyed => IsThrown && ObeyedAfter == TimeSpan.Zero;
+}

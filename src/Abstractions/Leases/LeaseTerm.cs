@@ -16,6 +16,9 @@ internal static class LeaseTerm
     /// <summary>How long a part of a limiter is lent.</summary>
     public static readonly TimeSpan OfPart = TimeSpan.FromMilliseconds(750);
 
+    /// <summary>How long a breaker's verdict may be believed, and a kill switch may take where a node does not answer.</summary>
+    public static readonly TimeSpan OfVerdict = TimeSpan.FromSeconds(2);
+
     // Two renewals may be lost.
     private const int RenewalsPerTerm = 3;
 

@@ -1,9 +1,5 @@
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>Who holds a part: one limiter of one node.</summary>
-[GenerateSerializer, Immutable, Alias("rt.PartHolder")]
-internal readonly record struct PartHolder([property: Id(0)] Guid Node, [property: Id(1)] int Channel);
-
 /// <summary>
 /// A node's whole view of its part of a limiter. One is in flight at a time; a newer one makes the older ones, and their answers, void. Repeated
 /// under its number it gets the same answer.
@@ -22,7 +18,7 @@ internal readonly record struct PartHolder([property: Id(0)] Guid Node, [propert
 /// <param name="Alone">Tokens that the node admitted by itself since it took its last answer: the authority was out of its reach.</param>
 [GenerateSerializer, Immutable, Alias("rt.PartRequest")]
 internal readonly record struct PartRequest(
-    [property: Id(0)] PartHolder Holder,
+    [property: Id(0)] Borrower Holder,
     [property: Id(1)] long Sequence,
     [property: Id(2)] long Epoch,
     [property: Id(3)] long Taken,

@@ -1,35 +1,49 @@
+using Microsoft.Extensions.Logging;
+
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The shell of a breaker on its node: one per node and name, whatever objects point to it. It asks the authority before a call and tells it after.
+/// The shell of a breaker on its node: one per node and name, whatever objects point to it. It guards the machine, reads the clock, carries what the
+/// machine and the authority say to each other, wakes those who wait, and counts.
 /// </summary>
-internal sealed class CircuitBreakerNode
+internal sealed partial class CircuitBreakerNode : IHasDueTime
 {
-    private static readonly Question<ICircuitBreakerProtocol, bool, CircuitPass> Enter = new()
+    private static readonly Question<ICircuitBreakerProtocol, (CircuitCommand Command, string? Reason, TimeSpan Hold), CircuitObedience> Order = new()
     {
-        Send = static (authority, id, _, token) => authority.EnterAsync(id, token),
-        TakeBack = static (conversation, id) => LeaveAsync(conversation, id),
-    };
-
-    private static readonly Question<ICircuitBreakerProtocol, (CircuitPass Pass, CircuitOutcome Outcome), Acknowledgement> Report = new()
-    {
-        Send = static (authority, id, call, token) =>
-            authority.ReportAsync(new CircuitReport(id, call.Pass.Generation, call.Pass.Trial, call.Outcome), token),
-    };
-
-    private static readonly Question<ICircuitBreakerProtocol, CircuitCommand, Acknowledgement> Command = new()
-    {
-        Send = static (authority, id, command, token) => authority.CommandAsync(new CircuitOrder(id, command), token),
+        Send = static (authority, id, order, token) =>
+            authority.CommandAsync(new CircuitOrder(id, order.Command, order.Reason, order.Hold), token),
+        IsUndecided = static (_, obedience) => !obedience.IsObeyed,
     };
 
     private readonly Conversation<ICircuitBreakerProtocol> _conversation;
+    private readonly NodeClock _clock;
+    private readonly RenewalTimer _timer;
+    private readonly CircuitObserver _observer;
     private readonly Func<Exception, bool>? _isFailure;
+    private readonly Lock _lock = new();
+    private readonly CircuitView _view;
+    private readonly LinkedList<Waiter> _atTheDoor = [];
+    private readonly LinkedList<Waiter> _telling = [];
+    private readonly Queue<CircuitStateChange> _changes = [];
+    private volatile HeldVerdict _verdict = HeldVerdict.None; // the machine's, as of its last verb
+    private volatile bool _isTimed;
+    private long _plannedAt = Instant.Never.Ticks;
+    private long _endingsSeen;
+    private (long Admitted, long Refused) _countedAlone;
+    private bool _isRaising;
+    private int _hasPredicateFailed;
 
-    public CircuitBreakerNode(Conversation<ICircuitBreakerProtocol> conversation, Func<Exception, bool>? isFailure)
+    public CircuitBreakerNode(
+        Conversation<ICircuitBreakerProtocol> conversation,
+        RenewalTimer timer,
+        CircuitObserver observer,
+        Func<Exception, bool>? isFailure = null,
+        CircuitFallback fallback = CircuitFallback.LocalBreaker)
     {
-        _conversation = conversation;
-        _isFailure = isFailure;
+        (_conversation, _timer, _clock, _observer, _isFailure) = (conversation, timer, conversation.Caller.Clock, observer, isFailure);
+        _view = new CircuitView(conversation.Holder, fallback);
         Breaker = new ClusterCircuitBreaker(this);
+        observer.Add(conversation.Holder.Channel, this);
     }
 
     /// <summary>The public face.</summary>
@@ -37,20 +51,100 @@ internal sealed class CircuitBreakerNode
 
     public string Name => _conversation.Name;
 
-    public async ValueTask<CircuitPass> EnterAsync(CancellationToken cancellationToken)
+    /// <summary>What a caller may go by; to be read before the clock.</summary>
+    public HeldVerdict Verdict => _verdict;
+
+    /// <summary>The clock as hits see it.</summary>
+    public Instant Glance => _clock.Glance;
+
+    /// <inheritdoc/>
+    public Instant PlannedAt
     {
-        cancellationToken.ThrowIfCancellationRequested();
-        return (await _conversation.AskAsync(true, Enter, cancellationToken).ConfigureAwait(false)).Answer;
+        get => new(Volatile.Read(ref _plannedAt));
+        set => Volatile.Write(ref _plannedAt, value.Ticks);
+    }
+
+    /// <summary>From when a call's time counts; not before anybody wants to know.</summary>
+    public Instant StartsAt => _isTimed ? _clock.Now : default;
+
+    /// <summary>A call that began by that verdict has succeeded on the spot: whether there is nothing to tell.</summary>
+    public bool StaysSilent(HeldVerdict verdict)
+    {
+        var today = _verdict;
+        if (today.Generation != verdict.Generation)
+            return false;
+        today.Tally?.Add();
+        return true;
+    }
+
+    /// <exception cref="AuthorityUnavailableException">The authority does not answer, and the node does not go by a breaker of its own.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
+    /// <exception cref="OperationCanceledException">The caller cancelled.</exception>
+    public ValueTask<CircuitPass> EnterAsync(CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<CircuitPass>(cancellationToken);
+        var verdict = _verdict;
+        if (verdict.Admits(_clock.Glance))
+            return new(new CircuitPass(true, verdict.Generation, 0, null, CircuitState.Closed));
+
+        Waiter? waiter = null;
+        CircuitFate fate;
+        CircuitPass pass;
+        VerdictRequest? request;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            fate = _view.Enter(now, out pass, out var caller);
+            if (caller is not null)
+                _atTheDoor.AddLast((waiter = new Waiter(caller)).Place);
+            request = Follow(now);
+        }
+
+        Send(request);
+        return waiter is null ? new(Conclude(fate, pass)) : WaitAsync(waiter, cancellationToken);
     }
 
     /// <summary>
-    /// Tells the authority how a call went. Without the caller's token: his call is over, and its outcome counts. Never throws: his result is worth
-    /// more to him than our count.
+    /// Tells how a call went. Without the caller's token: his call is over, and its outcome counts. Never throws: his result is worth more to him
+    /// than our count.
     /// </summary>
-    public ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome) => _conversation.TryTellAsync(TellAsync(_conversation, pass, outcome));
+    /// <param name="pass">With which it was made.</param>
+    /// <param name="outcome">How it went.</param>
+    /// <param name="startedAt">See <see cref="StartsAt"/>.</param>
+    /// <returns>Done when the authority knows, of a failure and of a trial; of other calls at once.</returns>
+    public Task ReportAsync(in CircuitPass pass, CircuitOutcome outcome, Instant startedAt)
+    {
+        var verdict = _verdict;
+        if (outcome == CircuitOutcome.Succeeded && pass.Generation == verdict.Generation && startedAt == default && verdict.Admits(_clock.Glance))
+        {
+            verdict.Tally?.Add();
+            return Task.CompletedTask;
+        }
 
-    public async Task CommandAsync(CircuitCommand command, CancellationToken cancellationToken) =>
-        await _conversation.AskAsync(command, Command, cancellationToken).ConfigureAwait(false);
+        Waiter? waiter = null;
+        VerdictRequest? request;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            if (_view.Tell(pass, outcome, startedAt == default ? default : now - startedAt, now) is { } telling)
+                _telling.AddLast((waiter = new Waiter(telling)).Place);
+            request = Follow(now);
+        }
+
+        Send(request);
+        return waiter?.Task ?? Task.CompletedTask;
+    }
+
+    /// <exception cref="ArgumentException">The reason is too long.</exception>
+    public async Task<KillSwitchResult> CommandAsync(CircuitCommand command, string? reason, CancellationToken cancellationToken)
+    {
+        if (reason?.Length > CircuitOrder.LongestReason)
+            throw new ArgumentException($"The reason is longer than {CircuitOrder.LongestReason} characters.", nameof(reason));
+        var obedience = (await _conversation.AskAsync(
+            (command, reason, _conversation.Caller.Hold), Order, cancellationToken).ConfigureAwait(false)).Answer;
+        return new KillSwitchResult(obedience.Acknowledged, obedience.RanOut);
+    }
 
     public ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken) =>
         _conversation.CallAsync(true, static (authority, _, token) => authority.GetStatusAsync(token), cancellationToken);
@@ -67,21 +161,257 @@ internal sealed class CircuitBreakerNode
         {
             return _isFailure?.Invoke(error) == false ? CircuitOutcome.Succeeded : CircuitOutcome.Failed;
         }
-        catch (Exception)
+        catch (Exception e)
         {
+            if (Interlocked.Exchange(ref _hasPredicateFailed, 1) == 0)
+                LogPredicateFailed(_conversation.Caller.Logger, Name, e);
             return CircuitOutcome.Failed;
         }
     }
 
-    private static async ValueTask TellAsync(Conversation<ICircuitBreakerProtocol> conversation, CircuitPass pass, CircuitOutcome outcome) =>
-        await conversation.AskAsync((pass, outcome), Report, CancellationToken.None).ConfigureAwait(false);
-
-    // The caller has gone, and may have left a trial behind. Asking again under the same number finds out, and frees its place.
-    private static async ValueTask LeaveAsync(Conversation<ICircuitBreakerProtocol> conversation, RequestId id)
+    /// <summary>The authority says that something has changed.</summary>
+    public void Hint(long epoch, long version)
     {
-        var pass = await conversation.CallAsync(
-            id, static (authority, id, token) => authority.EnterAsync(id, token), CancellationToken.None).ConfigureAwait(false);
-        if (pass.Trial != 0)
-            await TellAsync(conversation, pass, CircuitOutcome.Ignored).ConfigureAwait(false);
+        VerdictRequest? request;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            _view.Hint(epoch, version, now);
+            request = Follow(now);
+        }
+
+        Send(request);
+    }
+
+    /// <inheritdoc/>
+    public void OnTime()
+    {
+        VerdictRequest? request;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            _view.Advance(now);
+            request = Follow(now);
+        }
+
+        Send(request);
+    }
+
+    private async ValueTask<CircuitPass> WaitAsync(Waiter waiter, CancellationToken cancellationToken)
+    {
+        using (cancellationToken.UnsafeRegister(
+            static (state, token) =>
+            {
+                var (node, waiter) = ((CircuitBreakerNode, Waiter))state!;
+                node.Leave(waiter, token);
+            },
+            (this, waiter)))
+        {
+            await waiter.Task.ConfigureAwait(false);
+        }
+
+        return Conclude(waiter.Caller!.Fate, waiter.Caller.Pass);
+    }
+
+    private CircuitPass Conclude(CircuitFate fate, in CircuitPass pass) =>
+        fate == CircuitFate.Unavailable ? throw new AuthorityUnavailableException(Name, _conversation.Caller.Timeout, null) : pass;
+
+    private void Leave(Waiter waiter, CancellationToken cancellationToken)
+    {
+        lock (_lock)
+        {
+            if (waiter.Caller!.Fate != CircuitFate.AtTheDoor)
+                return;
+            _view.Leave(waiter.Caller);
+            _atTheDoor.Remove(waiter.Place);
+        }
+
+        waiter.TrySetCanceled(cancellationToken);
+    }
+
+    // After every verb of the machine: those whose fate has been decided hear it, and the timer is set. What is to be said to the authority the
+    // caller sends when he has left the lock.
+    private VerdictRequest? Follow(Instant now)
+    {
+        var isSent = _view.TryAsk(now, _observer.Reference, out var request);
+        if (_atTheDoor.Count != _view.AtTheDoor)
+            Release(_atTheDoor);
+        if (_endingsSeen != _view.Endings)
+        {
+            _endingsSeen = _view.Endings;
+            Release(_telling);
+        }
+
+        Count();
+        Raise();
+        _verdict = _view.Verdict;
+        _isTimed = _view.SlowAfter is not null;
+        _timer.Plan(this, _view.NextDueAt);
+        return isSent ? request : null;
+    }
+
+    private static void Release(LinkedList<Waiter> waiters)
+    {
+        for (var place = waiters.First; place is not null;)
+        {
+            var (waiter, next) = (place.Value, place.Next);
+            if (waiter.IsOver)
+            {
+                waiters.Remove(place);
+                waiter.TrySetResult();
+            }
+
+            place = next;
+        }
+    }
+
+    private void Count()
+    {
+        var alone = _view.DecidedAlone;
+        if (alone == _countedAlone)
+            return;
+        ToolkitMeter.EnteredAlone(alone.Admitted - _countedAlone.Admitted, alone.Refused - _countedAlone.Refused);
+        _countedAlone = alone;
+    }
+
+    // In order, one after the other, and on no thread that anybody waits for.
+    private void Raise()
+    {
+        foreach (var change in _view.TakeChanges())
+        {
+            LogChanged(_conversation.Caller.Logger, Name, change.Previous, change.State, change.Cause, change.IsLocal);
+            if (Breaker.HasListeners)
+                _changes.Enqueue(change);
+        }
+
+        if (_isRaising || _changes.Count == 0)
+            return;
+        _isRaising = true;
+        ThreadPool.UnsafeQueueUserWorkItem(static node => node.RaiseAll(), this, preferLocal: false);
+    }
+
+    private void RaiseAll()
+    {
+        while (true)
+        {
+            CircuitStateChange change;
+            lock (_lock)
+            {
+                if (!_changes.TryDequeue(out change))
+                {
+                    _isRaising = false;
+                    return;
+                }
+            }
+
+            foreach (var listener in Breaker.Listeners)
+            {
+                try
+                {
+                    listener(Breaker, change);
+                }
+                catch (Exception e)
+                {
+                    LogListenerFailed(_conversation.Caller.Logger, Name, e);
+                }
+            }
+        }
+    }
+
+    private void Send(in VerdictRequest? request)
+    {
+        if (request is { } some)
+            _ = RenewAsync(some);
+    }
+
+    private async Task RenewAsync(VerdictRequest request)
+    {
+        VerdictGrant grant = default;
+        Exception? error = null;
+        try
+        {
+            grant = await _conversation.RenewAsync(
+                request, static (authority, request, token) => authority.RenewAsync(request, token)).ConfigureAwait(false);
+        }
+        catch (AuthorityUnavailableException)
+        {
+            // Silence; that has been logged already.
+        }
+        catch (Exception e)
+        {
+            error = e;
+            if (e is not UnknownPolicyException)
+                LogRenewalFailed(_conversation.Caller.Logger, Name, e);
+        }
+
+        VerdictRequest? next;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            if (grant.Sequence == request.Sequence)
+                _view.Take(grant, now);
+            else
+                _view.Fail(request.Sequence, error is null, _conversation.Caller.Chance.Next(), now);
+            if (error is not null)
+                TellAll(error);
+            next = Follow(now);
+        }
+
+        Send(next);
+    }
+
+    private void TellAll(Exception error)
+    {
+        for (var place = _atTheDoor.First; place is not null;)
+        {
+            var (waiter, next) = (place.Value, place.Next);
+            if (waiter.Caller!.Fate == CircuitFate.Failed)
+            {
+                _atTheDoor.Remove(place);
+                waiter.TrySetException(error);
+            }
+
+            place = next;
+        }
+    }
+
+    [LoggerMessage(EventId = 106, Level = LogLevel.Warning, Message = "The verdict on {Name} could not be renewed.")]
+    private static partial void LogRenewalFailed(ILogger logger, string name, Exception exception);
+
+    [LoggerMessage(
+        EventId = 107,
+        Level = LogLevel.Error,
+        Message = "The predicate that tells the failures of {Name} has thrown; the call counts as a failure. Not logged again for this breaker.")]
+    private static partial void LogPredicateFailed(ILogger logger, string name, Exception exception);
+
+    [LoggerMessage(EventId = 108, Level = LogLevel.Error, Message = "Somebody who listens to the state of {Name} has thrown.")]
+    private static partial void LogListenerFailed(ILogger logger, string name, Exception exception);
+
+    [LoggerMessage(
+        EventId = 109,
+        Level = LogLevel.Information,
+        Message = "Circuit {Name} was {Previous} and is {State}: {Cause} (by the node alone: {IsLocal}).")]
+    private static partial void LogChanged(
+        ILogger logger, string name, CircuitState previous, CircuitState state, CircuitCause cause, bool isLocal);
+
+    /// <summary>One who waits for an answer, or for what he told to be known.</summary>
+    private sealed class Waiter : TaskCompletionSource
+    {
+        private readonly CircuitTelling? _telling;
+
+        public Waiter(CircuitCaller caller)
+            : this() => Caller = caller;
+
+        public Waiter(CircuitTelling telling)
+            : this() => _telling = telling;
+
+        private Waiter()
+            : base(TaskCreationOptions.RunContinuationsAsynchronously) => Place = new LinkedListNode<Waiter>(this);
+
+        public CircuitCaller? Caller { get; }
+
+        public LinkedListNode<Waiter> Place { get; }
+
+        public bool IsOver => _telling?.IsOver ?? Caller!.Fate is not (CircuitFate.AtTheDoor or CircuitFate.Failed);
     }
 }

@@ -9,12 +9,12 @@ public sealed class CircuitTicket : IDisposable, IAsyncDisposable
 {
     private readonly CircuitBreakerNode _breaker;
     private readonly CircuitPass _pass;
+    private readonly Instant _startsAt;
     private int _isDecided;
 
-    internal CircuitTicket(CircuitBreakerNode breaker, in CircuitPass pass)
+    internal CircuitTicket(CircuitBreakerNode breaker, in CircuitPass pass, Instant startsAt)
     {
-        _breaker = breaker;
-        _pass = pass;
+        (_breaker, _pass, _startsAt) = (breaker, pass, startsAt);
         _isDecided = pass.IsAdmitted ? 0 : 1;
     }
 
@@ -29,7 +29,10 @@ public sealed class CircuitTicket : IDisposable, IAsyncDisposable
     /// <summary>The state in which the answer was given.</summary>
     public CircuitState State => _pass.State;
 
-    /// <summary>The call succeeded. Returns when the authority knows, or has not answered in time.</summary>
+    /// <summary>
+    /// The call succeeded. Returns at once; of a trial when the authority knows, or has not answered in time: the last that is needed has then closed
+    /// the circuit.
+    /// </summary>
     public ValueTask Succeed() => Tell(CircuitOutcome.Succeeded);
 
     /// <summary>
@@ -48,5 +51,5 @@ public sealed class CircuitTicket : IDisposable, IAsyncDisposable
     public ValueTask DisposeAsync() => Ignore();
 
     private ValueTask Tell(CircuitOutcome outcome) =>
-        Interlocked.Exchange(ref _isDecided, 1) == 0 ? _breaker.ReportAsync(_pass, outcome) : default;
+        Interlocked.Exchange(ref _isDecided, 1) == 0 ? new(_breaker.ReportAsync(_pass, outcome, _startsAt)) : default;
 }

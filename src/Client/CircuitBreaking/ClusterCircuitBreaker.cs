@@ -1,11 +1,16 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
+
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
 /// A circuit breaker whose state is the cluster's. Get it from <see cref="IReliabilityToolkit"/>; it is shared and thread-safe.
 /// </summary>
 /// <remarks>
-/// Today each call asks the authority before and tells it after: two grain calls. A report that finds no authority in time is dropped, and the
-/// call's own result or error reaches the caller all the same; a trial that is not reported counts as a failure when its lease ends.
+/// While it is closed and nothing fails, a call asks nobody and tells nobody: the node goes by a verdict that it renews in the background while the
+/// breaker is used, and that is believed for 2 s at most. A failure is told to the authority before the caller has his exception. Where the authority
+/// does not answer, the node goes by what <see cref="ReliabilityToolkitClientOptions.CircuitFallback"/> says; a report that finds none in time is
+/// dropped, and the call's own result or error reaches the caller all the same.
 /// </remarks>
 public sealed class ClusterCircuitBreaker
 {
@@ -14,56 +19,74 @@ public sealed class ClusterCircuitBreaker
     internal ClusterCircuitBreaker(CircuitBreakerNode node) => _node = node;
 
     /// <summary>
+    /// The state has changed, as this node heard of it: while the breaker is used here. Handlers are called one after the other, on a thread of the
+    /// pool; what they throw is logged.
+    /// </summary>
+    public event EventHandler<CircuitStateChange>? StateChanged;
+
+    internal bool HasListeners => StateChanged is not null;
+
+    internal IEnumerable<EventHandler<CircuitStateChange>> Listeners =>
+        StateChanged?.GetInvocationList().Cast<EventHandler<CircuitStateChange>>() ?? [];
+
+    /// <summary>
     /// Makes the call if the circuit lets it through, and tells the circuit how it went. The call's result or error reaches the caller unchanged.
     /// </summary>
     /// <param name="operation">The call, handed <paramref name="state"/> and <paramref name="cancellationToken"/>.</param>
     /// <param name="state">Handed to the operation, in place of a closure.</param>
     /// <param name="cancellationToken">The caller's. A call that it ends is neither success nor failure.</param>
-    /// <exception cref="CircuitOpenException">The circuit is open, isolated, or has its trials under way: the operation was not invoked.</exception>
-    /// <exception cref="AuthorityUnavailableException">The authority did not answer in time: the operation was not invoked.</exception>
+    /// <exception cref="CircuitOpenException">
+    /// The circuit is open, isolated, sheds the call, or has its trials under way: the operation was not invoked.
+    /// </exception>
+    /// <exception cref="AuthorityUnavailableException">
+    /// The authority did not answer, and the node does not go by a breaker of its own: the operation was not invoked.
+    /// </exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy: the operation was not invoked.</exception>
-    public async ValueTask<TResult> CallAsync<TState, TResult>(
+    public ValueTask<TResult> CallAsync<TState, TResult>(
         Func<TState, CancellationToken, ValueTask<TResult>> operation, TState state, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(operation);
-
-        // The operation is the caller's code: it runs where he called, in a grain on the grain's own scheduler.
-        var pass = await _node.EnterAsync(cancellationToken).ConfigureAwait(true);
-        if (!pass.IsAdmitted)
-            throw new CircuitOpenException(_node.Name, pass.RetryAfter);
-
-        TResult result;
+        var verdict = _node.Verdict;
+        if (!verdict.Admits(_node.Glance) || cancellationToken.IsCancellationRequested)
+            return EnterAndCallAsync(operation, state, cancellationToken);
+        ValueTask<TResult> call;
         try
         {
-            result = await operation(state, cancellationToken).ConfigureAwait(true);
+            call = operation(state, cancellationToken);
         }
         catch (Exception e)
         {
-            await _node.ReportAsync(pass, _node.Judge(e, cancellationToken)).ConfigureAwait(false);
-            throw;
+            return FailAsync<TResult>(e, verdict.Generation, cancellationToken);
         }
 
-        await _node.ReportAsync(pass, CircuitOutcome.Succeeded).ConfigureAwait(false);
-        return result;
+        return call.IsCompletedSuccessfully && _node.StaysSilent(verdict) ? call : FinishAsync(call, PassOf(verdict.Generation), cancellationToken);
     }
 
     /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
-    public async ValueTask CallAsync<TState>(
+    public ValueTask CallAsync<TState>(
         Func<TState, CancellationToken, ValueTask> operation, TState state, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(operation);
-        await CallAsync(
-            static async (call, token) =>
+        var call = CallAsync(
+            static (call, token) =>
             {
-                await call.operation(call.state, token).ConfigureAwait(false);
-                return true;
+                var running = call.operation(call.state, token);
+                return running.IsCompletedSuccessfully ? new(true) : AwaitAsync(running);
             },
             (operation, state),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
+        return call.IsCompletedSuccessfully ? default : new ValueTask(call.AsTask());
+
+        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+        static async ValueTask<bool> AwaitAsync(ValueTask running)
+        {
+            await running.ConfigureAwait(false);
+            return true;
+        }
     }
 
     /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
-    [System.Runtime.CompilerServices.OverloadResolutionPriority(1)]
+    [OverloadResolutionPriority(1)]
     public ValueTask<TResult> CallAsync<TResult>(Func<CancellationToken, ValueTask<TResult>> operation, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(operation);
@@ -71,7 +94,7 @@ public sealed class ClusterCircuitBreaker
     }
 
     /// <inheritdoc cref="CallAsync{TState, TResult}(Func{TState, CancellationToken, ValueTask{TResult}}, TState, CancellationToken)"/>
-    [System.Runtime.CompilerServices.OverloadResolutionPriority(1)]
+    [OverloadResolutionPriority(1)]
     public ValueTask CallAsync(Func<CancellationToken, ValueTask> operation, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(operation);
@@ -94,26 +117,99 @@ public sealed class ClusterCircuitBreaker
 
     /// <summary>Asks to make a call, without exceptions for a no. Tell the ticket how the call went.</summary>
     /// <param name="cancellationToken">Ends the asking.</param>
-    /// <exception cref="AuthorityUnavailableException">The authority did not answer in time.</exception>
+    /// <exception cref="AuthorityUnavailableException">
+    /// The authority did not answer, and the node does not go by a breaker of its own.
+    /// </exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
-    public async ValueTask<CircuitTicket> TryEnterAsync(CancellationToken cancellationToken = default) =>
-        new(_node, await _node.EnterAsync(cancellationToken).ConfigureAwait(false));
+    public ValueTask<CircuitTicket> TryEnterAsync(CancellationToken cancellationToken = default)
+    {
+        var entering = _node.EnterAsync(cancellationToken);
+        return entering.IsCompletedSuccessfully ? new(new CircuitTicket(_node, entering.Result, _node.StartsAt)) : EnterAsync(entering);
 
-    /// <summary>Opens the circuit for a whole cool-down from now. An isolated one stays isolated.</summary>
+        async ValueTask<CircuitTicket> EnterAsync(ValueTask<CircuitPass> entering)
+        {
+            var pass = await entering.ConfigureAwait(false);
+            return new CircuitTicket(_node, pass, _node.StartsAt);
+        }
+    }
+
+    /// <summary>
+    /// Opens the circuit for a whole cool-down from now; an isolated one stays isolated. Once it has returned, no node admits a call by what it was
+    /// told before: each has said that it knows, or its verdict has run out, 2 s after it was given at the latest. Nodes that the authority is out of
+    /// reach of, and that go by a breaker of their own, are not bound by it.
+    /// </summary>
+    /// <param name="reason">For whoever looks at the state; at most 1,000 characters.</param>
     /// <param name="cancellationToken">Ends the call; whether it was carried out is then unknown.</param>
+    /// <exception cref="ArgumentException">The reason is too long.</exception>
     /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
-    public Task TripAsync(CancellationToken cancellationToken = default) => _node.CommandAsync(CircuitCommand.Trip, cancellationToken);
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
+    public Task<KillSwitchResult> TripAsync(string? reason = null, CancellationToken cancellationToken = default) =>
+        _node.CommandAsync(CircuitCommand.Trip, reason, cancellationToken);
 
-    /// <summary>Opens the circuit until <see cref="ResetAsync"/>.</summary>
+    /// <summary>Opens the circuit until <see cref="ResetAsync"/>, and returns as <see cref="TripAsync"/> does.</summary>
     /// <inheritdoc cref="TripAsync"/>
-    public Task IsolateAsync(CancellationToken cancellationToken = default) => _node.CommandAsync(CircuitCommand.Isolate, cancellationToken);
+    public Task<KillSwitchResult> IsolateAsync(string? reason = null, CancellationToken cancellationToken = default) =>
+        _node.CommandAsync(CircuitCommand.Isolate, reason, cancellationToken);
 
-    /// <summary>Closes the circuit and forgets its failures; calls under way no longer count.</summary>
+    /// <summary>Closes the circuit and forgets its failures; calls under way no longer count. Nodes hear of it in the background.</summary>
     /// <inheritdoc cref="TripAsync"/>
-    public Task ResetAsync(CancellationToken cancellationToken = default) => _node.CommandAsync(CircuitCommand.Reset, cancellationToken);
+    public Task ResetAsync(string? reason = null, CancellationToken cancellationToken = default) =>
+        _node.CommandAsync(CircuitCommand.Reset, reason, cancellationToken);
 
     /// <summary>Reads the state at the authority; admits nothing.</summary>
-    /// <inheritdoc cref="TripAsync"/>
+    /// <param name="cancellationToken">Ends the call.</param>
+    /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     public ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken = default) =>
         _node.GetStatusAsync(cancellationToken);
+
+    private static CircuitPass PassOf(long generation) => new(true, generation, 0, null, CircuitState.Closed);
+
+    // The operation is the caller's code: it runs where he called, in a grain on the grain's own scheduler.
+    private async ValueTask<TResult> EnterAndCallAsync<TState, TResult>(
+        Func<TState, CancellationToken, ValueTask<TResult>> operation, TState state, CancellationToken cancellationToken)
+    {
+        var pass = await _node.EnterAsync(cancellationToken).ConfigureAwait(true);
+        if (!pass.IsAdmitted)
+            throw new CircuitOpenException(_node.Name, pass.State, pass.RetryAfter);
+        var startsAt = _node.StartsAt;
+        TResult result;
+        try
+        {
+            result = await operation(state, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            await _node.ReportAsync(pass, _node.Judge(e, cancellationToken), startsAt).ConfigureAwait(false);
+            throw;
+        }
+
+        await _node.ReportAsync(pass, CircuitOutcome.Succeeded, startsAt).ConfigureAwait(false);
+        return result;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<TResult> FinishAsync<TResult>(ValueTask<TResult> call, CircuitPass pass, CancellationToken cancellationToken)
+    {
+        TResult result;
+        try
+        {
+            result = await call.ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            await _node.ReportAsync(pass, _node.Judge(e, cancellationToken), default).ConfigureAwait(false);
+            throw;
+        }
+
+        await _node.ReportAsync(pass, CircuitOutcome.Succeeded, default).ConfigureAwait(false);
+        return result;
+    }
+
+    private async ValueTask<TResult> FailAsync<TResult>(Exception error, long generation, CancellationToken cancellationToken)
+    {
+        await _node.ReportAsync(PassOf(generation), _node.Judge(error, cancellationToken), default).ConfigureAwait(false);
+        ExceptionDispatchInfo.Throw(error);
+        return default!;
+    }
 }

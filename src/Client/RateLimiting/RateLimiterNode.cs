@@ -8,7 +8,7 @@ namespace ReliabilityToolkit.Orleans;
 /// The shell of a limiter on its node: one per node and name, whatever objects point to it. It guards the machine, reads the clock, carries what the
 /// machine and the authority say to each other, wakes those who wait, and counts.
 /// </summary>
-internal sealed partial class RateLimiterNode
+internal sealed partial class RateLimiterNode : IHasDueTime
 {
     private static readonly Question<IRateLimiterProtocol, (RateLimiterNode Node, TokenCaller Caller), TokenGrant> Acquire = new()
     {
@@ -61,7 +61,7 @@ internal sealed partial class RateLimiterNode
     /// <summary>The public face.</summary>
     public ClusterRateLimiter Limiter { get; }
 
-    /// <summary>When the timer is to wake it; the timer's own.</summary>
+    /// <inheritdoc/>
     public Instant PlannedAt
     {
         get => new(Volatile.Read(ref _plannedAt));
@@ -162,7 +162,7 @@ internal sealed partial class RateLimiterNode
         return isLetGo;
     }
 
-    /// <summary>Something is due.</summary>
+    /// <inheritdoc/>
     public void OnTime()
     {
         PartRequest? request;

@@ -11,7 +11,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="holder">Under what name something is lent to it.</param>
 /// <param name="now">The node's instant.</param>
 /// <param name="whenUnavailable">What becomes of callers while the authority does not answer.</param>
-internal sealed class TokenStock(PartHolder holder, Instant now, WhenUnavailable whenUnavailable = WhenUnavailable.Reject)
+internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable whenUnavailable = WhenUnavailable.Reject)
 {
     private static readonly TimeSpan ShortestRenewal = TimeSpan.FromMilliseconds(50);
 
@@ -58,7 +58,7 @@ internal sealed class TokenStock(PartHolder holder, Instant now, WhenUnavailable
     private Instant _pacedUntil = now;
     private TimeSpan _roundTrip = TimeSpan.FromMilliseconds(1);
 
-    public PartHolder Holder { get; } = holder;
+    public Borrower Holder { get; } = holder;
 
     /// <summary>What a hit takes from; to be read before the clock is.</summary>
     public TokenLot Lot => _part.Lot;

@@ -20,7 +20,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
     public AuthorityCaller Caller { get; } = caller;
 
     /// <summary>Under what name something is lent to this end.</summary>
-    public PartHolder Holder => channel.Holder;
+    public Borrower Holder => channel.Holder;
 
     /// <summary>Asks under a number of its own, so that it is done once however often it has to be repeated.</summary>
     /// <param name="message">Handed to the question.</param>

@@ -23,7 +23,7 @@ internal sealed class RequestChannel(Guid node, int channel)
     private int _newOpen;
 
     /// <summary>Under what name a part is lent to this limiter of this node.</summary>
-    public PartHolder Holder => new(node, channel);
+    public Borrower Holder => new(node, channel);
 
     public RequestId Open()
     {

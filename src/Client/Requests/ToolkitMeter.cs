@@ -21,6 +21,15 @@ internal static class ToolkitMeter
 
     private static readonly Counter<long> DecidedAlone = Meter.CreateCounter<long>("reliability_toolkit.limiter.decided_alone", "{caller}");
 
+    private static readonly Counter<long> BreakerDecidedAlone = Meter.CreateCounter<long>("reliability_toolkit.breaker.decided_alone", "{caller}");
+
+    /// <summary>A breaker's callers who were decided while the authority did not answer.</summary>
+    public static void EnteredAlone(long admitted, long refused)
+    {
+        Count(BreakerDecidedAlone, admitted, "admitted");
+        Count(BreakerDecidedAlone, refused, "refused");
+    }
+
     /// <summary>Callers admitted while the authority did not answer.</summary>
     public static void Admitted(long callers) => Count(DecidedAlone, callers, "admitted");
 

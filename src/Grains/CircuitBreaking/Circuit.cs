@@ -1,186 +1,291 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The authority of one circuit breaker: its state as a function of what it heard and of the time. Not thread-safe: the grain guards it.
+/// The authority of one circuit breaker: the state for all nodes, the verdicts that they were lent, and the kill switches. Not thread-safe: the grain
+/// guards it.
 /// </summary>
 /// <remarks>
-/// Every change of state starts a new generation. A call carries the generation in which it was admitted, and its result counts in that one only:
-/// five calls are under way when the circuit opens, closes and is well again; their time-outs, thirty seconds later, are not five failures of today.
+/// Where the policy wants a quorum, each node has a circuit of its own, whose state holds for it while that for all is closed; when enough of them
+/// are not closed, the one for all opens. All share the places for trials.
 /// </remarks>
-/// <param name="policy">Validated.</param>
-/// <param name="epoch">
-/// Where generations and trial numbers start: above those of every earlier activation, whose passes may still be under way.
-/// </param>
-internal sealed class Circuit(CircuitBreakerPolicy policy, long epoch) : IAuthorityMachine<CircuitBreakerPolicy, CircuitPass>
+internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitObedience>
 {
-    // of all generations: a trial is under way until it is answered or its lease ends, whatever the circuit does meanwhile
-    private readonly List<Trial> _trials = [];
-    private CircuitBreakerPolicy _policy = policy;
-    private CircuitState _state = CircuitState.Closed;
-    private long _generation = epoch;
-    private int _failures;
-    private int _trialSuccesses;
-    private long _lastTrial = epoch;
-    private Instant _openUntil;
-    private Instant _lastFailureAt;
+    /// <summary>Half open with all places taken, a node asks again after so long: until then it rejects without a call.</summary>
+    public static readonly TimeSpan ComeBackAfter = TimeSpan.FromMilliseconds(50);
 
     /// <summary>
-    /// How long failures, and an open circuit after its cool-down, are remembered where nobody asks; then a caller finds it closed with nothing
-    /// counted. An hour: so that a thousand tenants with a failure each do not stay in memory for long.
+    /// That something fails again where nothing did is hinted so often at most: a service that fails one call in a hundred must not keep every node
+    /// asking. Who is not told counts successes late, and the circuit may open early for it.
     /// </summary>
-    public static readonly TimeSpan RememberedFor = TimeSpan.FromHours(1);
+    public static readonly TimeSpan FailingHintEvery = TimeSpan.FromMilliseconds(250);
+
+    private readonly long _epoch;
+    private readonly Instant _bornAt;
+    private readonly Trials _trials;
+    private readonly CircuitStates _forAll;
+    private readonly VerdictHolders _holders = new();
+    private readonly KillSwitches _switches = new();
+    private CircuitBreakerPolicy _policy;
+    private Instant _ownMemorableUntil;
+    private long _version = 1;
+    private long _hint; // who knows less is to be told
+    private long _hinted;
+    private Instant _failingHintedAt = new(long.MinValue / 2);
+    private (long Generation, bool IsFailing) _shown;
+    private bool _hasSuccessor;
+
+    /// <param name="policy">Validated.</param>
+    /// <param name="now">The grain's instant.</param>
+    /// <param name="epoch">
+    /// Of this activation; higher than those of its predecessors, so that their passes, which may still be under way, are none of its own.
+    /// </param>
+    public Circuit(CircuitBreakerPolicy policy, Instant now, long epoch)
+    {
+        (_policy, _bornAt, _epoch, _trials) = (policy, now, epoch, new Trials(epoch));
+        _forAll = new CircuitStates(policy, _trials, epoch);
+        _shown = (epoch, false);
+    }
 
     /// <inheritdoc/>
-    public Instant MemorableUntil => _state switch
-    {
-        CircuitState.Closed => _failures == 0 ? default : _lastFailureAt + RememberedFor,
-        CircuitState.Isolated => Instant.Never,
-        _ => _openUntil + RememberedFor,
-    };
+    public Instant MemorableUntil => Instant.Later(_forAll.MemorableUntil, _ownMemorableUntil);
 
-    /// <summary>A caller at the door.</summary>
+    /// <summary>Whether a switch was thrown that some node may not obey yet.</summary>
+    public bool IsAwaitingObedience(Instant now) => _switches.Count > 0 && !_switches.AreAllObeyed(now);
+
+    /// <summary>Takes what a node has to tell, and lends it a verdict.</summary>
+    /// <exception cref="ArgumentException">No node has such a view; nothing has changed.</exception>
+    public VerdictGrant Renew(in VerdictRequest request, Instant now)
+    {
+        Check(request);
+        Advance(now);
+        _hasSuccessor |= request.Epoch > _epoch;
+        if (_hasSuccessor)
+            return default;
+        _holders.ForgetSilent(new Instant(now.Ticks - CallTimeouts.AnswersKeptFor.Ticks));
+        var holder = _holders.Hear(request.Holder, now);
+        if (request.Sequence < holder.Sequence)
+            return default;
+        if (request.Sequence > holder.Sequence)
+            Take(holder, request, now);
+        Show(now);
+        return Grant(holder, now);
+    }
+
+    /// <summary>A caller without the client library, at the door.</summary>
     public CircuitPass Enter(Instant now)
     {
         Advance(now);
-        return Admit(now, mayTry: true);
+        var circuit = For(_policy.QuorumNodes > 1 ? _holders.Hear(default, now) : null);
+        var trial = circuit.TryBegin(default, now);
+        var isAdmitted = circuit.State == CircuitState.Closed || trial != 0;
+        return new CircuitPass(isAdmitted, circuit.Generation, trial, isAdmitted ? null : circuit.RetryAfter(now), circuit.State);
     }
 
-    /// <summary>
-    /// What was admitted before the circuit changed is not admitted after: a kill switch was thrown while the answer was under way. Nor is it made a
-    /// trial, for a mere copy of the request has nobody behind it who would answer.
-    /// </summary>
-    public CircuitPass Repeat(in CircuitPass earlier, Instant answeredAt, Instant now)
-    {
-        Advance(now);
-        if (earlier.IsAdmitted && earlier.Generation != _generation)
-            return Admit(now, mayTry: false);
-        return earlier.RetryAfter is { } wait ? earlier with { RetryAfter = (answeredAt + wait).After(now) } : earlier;
-    }
-
-    /// <summary>A call's outcome.</summary>
+    /// <summary>How his call went.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The outcome is none of the three; nothing has changed.</exception>
-    public void Report(in CircuitReport report, Instant now)
+    public void Report(in CircuitNews news, Instant now)
     {
-        if (!Enum.IsDefined(report.Outcome))
-            throw new ArgumentOutOfRangeException(nameof(report), report.Outcome, "The outcome is Ignored, Succeeded or Failed.");
+        Check(news);
         Advance(now);
-        var trial = report.Trial;
-        var wasUnderWay = trial != 0 && _trials.RemoveAll(one => one.Number == trial) > 0;
-        if (report.Generation == _generation && wasUnderWay == (_state == CircuitState.HalfOpen))
-            Count(report.Outcome, now);
+        Hear(_policy.QuorumNodes > 1 ? _holders.Hear(default, now) : null, news, now);
+        Show(now);
     }
 
-    /// <summary>Opens for a whole cool-down from now; an isolated circuit stays isolated.</summary>
-    public void Trip(Instant now)
+    /// <summary>Throws a switch, or looks how far it is obeyed.</summary>
+    /// <exception cref="ArgumentException">There is no such command, or the reason is too long; nothing has changed.</exception>
+    public CircuitObedience Obey(in CircuitOrder order, Instant now)
     {
+        if (order.Command is not (CircuitCommand.Trip or CircuitCommand.Isolate or CircuitCommand.Reset))
+            throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Trip, Isolate or Reset.");
+        if (order.Reason?.Length > CircuitOrder.LongestReason)
+            throw new ArgumentException($"The reason is longer than {CircuitOrder.LongestReason} characters.", nameof(order));
         Advance(now);
-        if (_state != CircuitState.Isolated)
-            Open(now);
+        if (_switches.Look(order.Id.Key, now) is { } obedience)
+            return obedience;
+        _switches.Forget(new Instant(now.Ticks - CallTimeouts.AnswersKeptFor.Ticks));
+        if (order.Command == CircuitCommand.Reset)
+        {
+            _forAll.Reset(order.Reason);
+            Show(now);
+            return new CircuitObedience(true, 0, 0, 0, default);
+        }
+
+        if (order.Command == CircuitCommand.Isolate)
+            _forAll.Isolate(order.Reason);
+        else
+            _forAll.Trip(CircuitCause.Tripped, order.Reason, now);
+        Show(now);
+
+        // A predecessor may have lent verdicts shortly before this activation was born.
+        _switches.Throw(order.Id.Key, _version, _holders.Known, _bornAt + LeaseTerm.OfVerdict, now);
+        return _switches.Look(order.Id.Key, now)!.Value;
     }
 
-    /// <summary>Opens until a reset.</summary>
-    public void Isolate(Instant now)
+    /// <inheritdoc/>
+    public CircuitObedience Repeat(in CircuitObedience earlier, Instant answeredAt, Instant now) => earlier;
+
+    /// <inheritdoc/>
+    public bool IsFinal(in CircuitObedience answer) => answer.IsObeyed;
+
+    /// <summary>Those who are to be told that something has changed, each once per change.</summary>
+    public IReadOnlyList<VerdictHolders.Holder> TakeHints(Instant now)
     {
-        Advance(now);
-        Become(CircuitState.Isolated);
+        if (_hinted >= _hint)
+            return [];
+        _hinted = _hint;
+        return [.. _holders.Known.Where(holder => holder.Observer is not null && holder.Knows < _hint && IsListening(holder, now))];
     }
 
-    /// <summary>Closes with nothing counted.</summary>
-    public void Reset(Instant now)
-    {
-        Advance(now);
-        Become(CircuitState.Closed);
-    }
+    /// <summary>What a hint says.</summary>
+    public (long Epoch, long Version) Shown => (_epoch, _version);
 
-    /// <summary>Goes on under another policy. A cool-down and the leases of trials under way keep the length they began with.</summary>
+    /// <inheritdoc/>
     public void ChangeTo(CircuitBreakerPolicy policy, Instant now)
     {
         Advance(now);
         _policy = policy;
-        if (_state == CircuitState.Closed && _failures >= policy.FailureThreshold)
-            Open(now);
-        else if (_state == CircuitState.HalfOpen && _trialSuccesses >= policy.HalfOpenMaxCalls)
-            Become(CircuitState.Closed);
+        _forAll.ChangeTo(policy, now);
+        foreach (var holder in _holders.Known)
+        {
+            if (policy.QuorumNodes == 1)
+                holder.Own = null;
+            holder.Own?.ChangeTo(policy, now);
+        }
+
+        OpenByQuorum(now);
+        Show(now);
     }
 
     public CircuitBreakerStatus Describe(Instant now)
     {
         Advance(now);
-        return new CircuitBreakerStatus(_state, _failures, _trials.Count, RetryAfter(now), _generation);
+        return new CircuitBreakerStatus(
+            _forAll.State,
+            _forAll.Failures,
+            _trials.Count,
+            _forAll.RetryAfter(now),
+            _forAll.Generation,
+            _forAll.Cause,
+            _forAll.Reason,
+            _forAll.Share(now),
+            _holders.Known.Count(holder => holder.AdmitsUntil > now));
     }
 
-    // What time alone does: a cool-down ends; a trial that nobody answered counts as a failure at the end of its lease, if the circuit still waits
-    // for it.
+    private static void Check(in VerdictRequest request)
+    {
+        if (request.Sequence < 1 || request.AtTheDoor < 0 || request.Shed < 0)
+            throw new ArgumentException($"No node has such a view: {request}.", nameof(request));
+        foreach (var news in request.Outcomes ?? [])
+            Check(news);
+    }
+
+    private static void Check(in CircuitNews news)
+    {
+        if (!Enum.IsDefined(news.Outcome))
+            throw new ArgumentOutOfRangeException(nameof(news), news.Outcome, "The outcome is Ignored, Succeeded or Failed.");
+        if (news.Calls < 1)
+            throw new ArgumentOutOfRangeException(nameof(news), news.Calls, "At least one call.");
+    }
+
+    // What is told comes first: a trial that is answered here is not in hand any more, and no longer under way.
+    private void Take(VerdictHolders.Holder holder, in VerdictRequest request, Instant now)
+    {
+        (holder.Sequence, holder.Observer) = (request.Sequence, request.Observer);
+        if (request.Epoch == _epoch)
+            holder.Knows = Math.Max(holder.Knows, request.Version);
+        foreach (var news in request.Outcomes ?? [])
+            Hear(holder, news, now);
+        _trials.KeepOnly(request.Holder, request.Trials);
+        For(holder).NoteShed(request.Shed, now);
+        holder.Trials = default;
+        for (var i = 0; i < request.AtTheDoor && For(holder).TryBegin(request.Holder, now) is var trial && trial != 0; i++)
+            holder.Trials = (trial - i, i + 1);
+    }
+
+    private void Hear(VerdictHolders.Holder? holder, in CircuitNews news, Instant now)
+    {
+        var circuit = For(holder);
+        circuit.Report(news.Generation, news.Trial, news.Outcome, news.Calls, now);
+        if (holder?.Own != circuit)
+            return;
+        _ownMemorableUntil = Instant.Later(_ownMemorableUntil, circuit.MemorableUntil);
+        if (circuit.State == CircuitState.Open)
+            OpenByQuorum(now);
+    }
+
+    private void OpenByQuorum(Instant now)
+    {
+        if (_policy.QuorumNodes == 1 || _forAll.State != CircuitState.Closed)
+            return;
+        if (_holders.Known.Count(holder => IsOwnOfToday(holder) && holder.Own!.State != CircuitState.Closed) >= _policy.QuorumNodes)
+            _forAll.Trip(CircuitCause.Quorum, null, now);
+    }
+
+    // The state that holds for a node. Its own begins in the generation of that for all, and ends with it: so a generation tells both apart.
+    private CircuitStates For(VerdictHolders.Holder? holder)
+    {
+        if (holder is null || _policy.QuorumNodes == 1 || _forAll.State != CircuitState.Closed)
+            return _forAll;
+        if (!IsOwnOfToday(holder))
+            holder.Own = new CircuitStates(_policy, _trials, _forAll.Generation);
+        return holder.Own!;
+    }
+
+    private bool IsOwnOfToday(VerdictHolders.Holder holder) => holder.Own?.Generation >= _forAll.Generation;
+
+    private VerdictGrant Grant(VerdictHolders.Holder holder, Instant now)
+    {
+        var circuit = For(holder);
+        if (circuit.State == CircuitState.Closed)
+            holder.AdmitsUntil = LeaseTerm.LentUntil(now, LeaseTerm.OfVerdict);
+        return new VerdictGrant(
+            holder.Sequence,
+            _epoch,
+            _version,
+            circuit.Generation,
+            circuit.State,
+            LeaseTerm.OfVerdict,
+            circuit.State == CircuitState.Closed && circuit.Failures > 0 && _policy.FailureRatio == 0 && _policy.SheddingFactor is null,
+            circuit.RetryAfter(now),
+            circuit.State == CircuitState.HalfOpen && !circuit.MayTry ? ComeBackAfter : default,
+            circuit.Share(now),
+            holder.Trials.First,
+            holder.Trials.Count,
+            circuit.Cause,
+            circuit.Reason,
+            _policy);
+    }
+
+    // What is different for the nodes. That a cool-down is over, they know; that nothing fails any more, they hear with the next answer.
+    private void Show(Instant now)
+    {
+        var shown = (_forAll.Generation, _forAll.Failures > 0);
+        if (shown == _shown)
+            return;
+        var isOther = shown.Generation != _shown.Generation && _forAll.Cause != CircuitCause.CoolDownOver;
+        var failsNow = shown.Item2 && !_shown.IsFailing && now - _failingHintedAt >= FailingHintEvery;
+        _shown = shown;
+        _version++;
+        if (failsNow)
+            _failingHintedAt = now;
+        if (isOther || failsNow)
+            _hint = _version;
+    }
+
+    // It may still go by what it was told.
+    private static bool IsListening(VerdictHolders.Holder holder, Instant now) => holder.HeardAt + LeaseTerm.OfVerdict > now;
+
     private void Advance(Instant now)
     {
-        while (true)
+        _forAll.Advance(now);
+        if (_policy.QuorumNodes > 1)
         {
-            if (_state == CircuitState.Open && _openUntil <= now)
-                Become(CircuitState.HalfOpen);
-            if (!TryTakeFirstEnded(now, out var ended))
-                return;
-            if (ended.Generation == _generation)
-                Open(ended.Until);
-        }
-    }
-
-    private bool TryTakeFirstEnded(Instant now, out Trial ended)
-    {
-        ended = _trials.Count == 0 ? default : _trials.MinBy(trial => trial.Until);
-        return _trials.Count > 0 && ended.Until <= now && _trials.Remove(ended);
-    }
-
-    private CircuitPass Admit(Instant now, bool mayTry)
-    {
-        var trial = 0L;
-        var isAdmitted = _state == CircuitState.Closed;
-        if (mayTry && _state == CircuitState.HalfOpen && _trials.Count < _policy.HalfOpenMaxCalls)
-        {
-            isAdmitted = true;
-            trial = ++_lastTrial;
-            _trials.Add(new Trial(trial, _generation, now + _policy.TrialLease));
+            foreach (var holder in _holders.Known)
+                holder.Own?.Advance(now);
         }
 
-        return new CircuitPass(isAdmitted, _generation, trial, isAdmitted ? null : RetryAfter(now), _state);
+        _trials.EndUnanswered(now);
+        _forAll.Advance(now);
+        Show(now);
     }
-
-    private void Count(CircuitOutcome outcome, Instant now)
-    {
-        switch (_state, outcome)
-        {
-            case (CircuitState.Closed, CircuitOutcome.Succeeded):
-                _failures = 0;
-                break;
-            case (CircuitState.Closed, CircuitOutcome.Failed):
-                _lastFailureAt = now;
-                if (++_failures >= _policy.FailureThreshold)
-                    Open(now);
-                break;
-            case (CircuitState.HalfOpen, CircuitOutcome.Succeeded):
-                if (++_trialSuccesses >= _policy.HalfOpenMaxCalls)
-                    Become(CircuitState.Closed);
-                break;
-            case (CircuitState.HalfOpen, CircuitOutcome.Failed):
-                Open(now);
-                break;
-        }
-    }
-
-    private void Open(Instant at)
-    {
-        Become(CircuitState.Open);
-        _openUntil = at + _policy.CoolDown;
-    }
-
-    private void Become(CircuitState state)
-    {
-        _state = state;
-        _generation++;
-        _failures = 0;
-        _trialSuccesses = 0;
-    }
-
-    private TimeSpan? RetryAfter(Instant now) => _state == CircuitState.Open ? _openUntil.After(now) : null;
-
-    private readonly record struct Trial(long Number, long Generation, Instant Until);
 }

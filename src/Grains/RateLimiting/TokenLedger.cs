@@ -250,7 +250,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     {
         Parts.ForgetSilent(new Instant(now.Ticks - RememberedFor.Ticks));
         var demand = Math.Max(request.Demand, TokenShares.LeastDemand(request.Tokens));
-        return Parts.Hear(new PartHolder(request.Id.Node, request.Id.Channel), demand, now);
+        return Parts.Hear(new Borrower(request.Id.Node, request.Id.Channel), demand, now);
     }
 
     // As much as is to be had; how much smaller it is to be the node hears, and says when it is. Promises were made from the rest as it was: while

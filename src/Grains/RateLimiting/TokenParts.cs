@@ -10,7 +10,7 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 internal sealed class TokenParts
 {
-    private readonly Dictionary<PartHolder, Part> _byHolder = [];
+    private readonly Dictionary<Borrower, Part> _byHolder = [];
 
     // All terms are alike, so the order in which parts were answered is also that in which they end, and in which they are forgotten.
     private readonly LinkedList<Part> _lent = [];
@@ -32,7 +32,7 @@ internal sealed class TokenParts
     public IEnumerable<Part> Known => _byHolder.Values;
 
     /// <summary>What is known of one; null: nothing.</summary>
-    public Part? Find(PartHolder holder) => _byHolder.GetValueOrDefault(holder);
+    public Part? Find(Borrower holder) => _byHolder.GetValueOrDefault(holder);
 
     /// <summary>Takes back the part that ends next: its room and its rate, and no tokens.</summary>
     public void EndNext()
@@ -106,7 +106,7 @@ internal sealed class TokenParts
 
     /// <summary>Notes what a node wants that asks for tokens one by one.</summary>
     /// <returns>What is known of it.</returns>
-    public Part Hear(PartHolder holder, double demand, Instant now)
+    public Part Hear(Borrower holder, double demand, Instant now)
     {
         var part = Of(holder);
         (part.Demand, part.HeardAt) = (demand, now);
@@ -145,7 +145,7 @@ internal sealed class TokenParts
         (part.IsEnded ? _ended : _lent).AddLast(part.Place);
     }
 
-    private Part Of(PartHolder holder)
+    private Part Of(Borrower holder)
     {
         if (!_byHolder.TryGetValue(holder, out var part))
         {
@@ -168,13 +168,13 @@ internal sealed class TokenParts
     /// <summary>What is known of one node.</summary>
     internal sealed class Part
     {
-        public Part(PartHolder holder)
+        public Part(Borrower holder)
         {
             Holder = holder;
             Place = new LinkedListNode<Part>(this);
         }
 
-        public PartHolder Holder { get; }
+        public Borrower Holder { get; }
 
         public LinkedListNode<Part> Place { get; }
 

@@ -1,26 +1,29 @@
 namespace ReliabilityToolkit.Orleans.Tests;
 
-/// <summary>A breaker's authority as its grain has it, without the grain: each request once, ahead of the machine.</summary>
+/// <summary>A breaker's authority as its grain has it, without the grain: each order once, ahead of the machine.</summary>
 internal sealed class CircuitDesk(CircuitBreakerPolicy policy, long epoch)
 {
-    private readonly AnswerLog<CircuitPass> _answers = new();
-    private readonly Circuit _circuit = new(policy, epoch);
+    private readonly AnswerLog<CircuitObedience> _answers = new();
 
-    public Instant MemorableUntil => _circuit.MemorableUntil;
+    public Circuit Circuit { get; } = new(policy, default, epoch);
 
-    public CircuitPass Enter(in RequestId id, Instant now) => _answers.Once(id, now, _circuit, 0, static (circuit, _, now) => circuit.Enter(now));
+    public Instant MemorableUntil => Circuit.MemorableUntil;
 
-    public Acknowledgement Report(in CircuitReport report, Instant now) =>
-        _answers.Once(report.Id, now, _circuit, report, static (circuit, report, now) => circuit.Report(report, now));
+    public CircuitPass Enter(Instant now) => Circuit.Enter(now);
 
-    public Acknowledgement Trip(in RequestId id, Instant now) => _answers.Once(id, now, _circuit, 0, static (circuit, _, now) => circuit.Trip(now));
+    public void Report(in CircuitPass pass, CircuitOutcome outcome, Instant now) =>
+        Circuit.Report(new CircuitNews(pass.Generation, pass.Trial, outcome, 1), now);
 
-    public Acknowledgement Isolate(in RequestId id, Instant now) =>
-        _answers.Once(id, now, _circuit, 0, static (circuit, _, now) => circuit.Isolate(now));
+    public CircuitObedience Trip(in RequestId id, Instant now, string? reason = null) => Obey(id, CircuitCommand.Trip, reason, now);
 
-    public Acknowledgement Reset(in RequestId id, Instant now) => _answers.Once(id, now, _circuit, 0, static (circuit, _, now) => circuit.Reset(now));
+    public CircuitObedience Isolate(in RequestId id, Instant now, string? reason = null) => Obey(id, CircuitCommand.Isolate, reason, now);
 
-    public void ChangeTo(CircuitBreakerPolicy policy, Instant now) => _circuit.ChangeTo(policy, now);
+    public CircuitObedience Reset(in RequestId id, Instant now, string? reason = null) => Obey(id, CircuitCommand.Reset, reason, now);
 
-    public CircuitBreakerStatus Describe(Instant now) => _circuit.Describe(now);
+    public void ChangeTo(CircuitBreakerPolicy policy, Instant now) => Circuit.ChangeTo(policy, now);
+
+    public CircuitBreakerStatus Describe(Instant now) => Circuit.Describe(now);
+
+    private CircuitObedience Obey(in RequestId id, CircuitCommand command, string? reason, Instant now) => _answers.Once(
+        id, now, Circuit, new CircuitOrder(id, command, reason, default), static (circuit, order, now) => circuit.Obey(order, now));
 }

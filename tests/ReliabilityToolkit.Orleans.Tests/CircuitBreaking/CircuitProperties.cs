@@ -57,12 +57,9 @@ public sealed class CircuitProperties
                 switch (step)
                 {
                     case Step.Enter:
-                        var id = node.Next();
-                        var pass = circuit.Enter(id, instant);
+                        var pass = circuit.Enter(instant);
                         var call = reference.Begin(now);
                         pass.IsAdmitted.Should().Be(call is not null);
-                        if (pass.IsAdmitted)
-                            circuit.Enter(id, instant).Should().Be(pass);
                         if (call is not null)
                             calls.Add((pass, call));
                         break;
@@ -74,10 +71,8 @@ public sealed class CircuitProperties
                             Step.Fail => CircuitOutcome.Failed,
                             _ => CircuitOutcome.Ignored,
                         };
-                        var report = new CircuitReport(node.Next(), ended.Pass.Generation, ended.Pass.Trial, outcome);
-                        circuit.Report(report, instant);
+                        circuit.Report(ended.Pass, outcome, instant);
                         reference.End(ended.Call, outcome, now);
-                        circuit.Report(report, instant);
                         break;
                     case Step.Trip:
                         circuit.Trip(node.Next(), instant);

@@ -10,8 +10,10 @@ public sealed class CircuitBreakerClusterTests(ToolkitCluster cluster)
     {
         for (var i = 0; i < 5; i++)
             await FailAsync(cluster.Nodes[i % 4].GetCircuitBreaker("five", _key));
+        (await IsAdmittedAsync(cluster.Nodes[0])).Should().BeFalse("it was told before its caller had his exception");
         foreach (var node in cluster.Nodes)
         {
+            await ToolkitCluster.EventuallyAsync(async () => !await IsAdmittedAsync(node), "the node has heard of it");
             var isInvoked = false;
             var thrown = await node.GetCircuitBreaker("five", _key).Awaiting(breaker => breaker.CallAsync(_ =>
             {
@@ -31,6 +33,8 @@ public sealed class CircuitBreakerClusterTests(ToolkitCluster cluster)
         for (var i = 0; i < 4; i++)
             await FailAsync(cluster.Nodes[0].GetCircuitBreaker("five", _key));
         (await cluster.Nodes[1].GetCircuitBreaker("five", _key).CallAsync(_ => Task.FromResult("fine"))).Should().Be("fine");
+        await ToolkitCluster.EventuallyAsync(
+            async () => (await cluster.Outside.GetCircuitBreaker("five", _key).GetStatusAsync()).ConsecutiveFailures == 0, "the success is told");
         await FailAsync(cluster.Nodes[0].GetCircuitBreaker("five", _key));
         (await cluster.Outside.GetCircuitBreaker("five", _key).GetStatusAsync())
             .Should().Match<CircuitBreakerStatus>(status => status.State == CircuitState.Closed && status.ConsecutiveFailures == 1);
@@ -159,6 +163,12 @@ public sealed class CircuitBreakerClusterTests(ToolkitCluster cluster)
         await grain.TripAsync();
         (await grain.GetStatusAsync()).State.Should().Be(CircuitState.Isolated);
         await grain.Awaiting(it => it.ReportAsync(pass, (CircuitOutcome)9).AsTask()).Should().ThrowAsync<ArgumentOutOfRangeException>();
+    }
+
+    private async Task<bool> IsAdmittedAsync(IReliabilityToolkit node)
+    {
+        await using var ticket = await node.GetCircuitBreaker("five", _key).TryEnterAsync();
+        return ticket.IsAdmitted;
     }
 
     private static async Task FailAsync(ClusterCircuitBreaker breaker)

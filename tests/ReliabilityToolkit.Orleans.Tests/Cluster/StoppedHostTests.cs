@@ -44,8 +44,7 @@ public sealed class StoppedHostTests : IAsyncLifetime
             reason.Should().Be(RefusalReason.AuthorityUnavailable);
         }
 
-        await breaker.Awaiting(it => it.CallAsync(_ => ValueTask.FromResult(42)).AsTask()).Should().ThrowAsync<AuthorityUnavailableException>();
-        await breaker.Awaiting(it => it.TryEnterAsync().AsTask()).Should().ThrowAsync<AuthorityUnavailableException>();
+        (await breaker.CallAsync(_ => ValueTask.FromResult(42))).Should().Be(42, "the node goes by a breaker of its own");
         await breaker.Awaiting(it => it.TripAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
         await limiter.Awaiting(it => it.GetStatusAsync().AsTask()).Should().ThrowAsync<AuthorityUnavailableException>();
         await pool.Awaiting(it => it.CloseAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
@@ -101,7 +100,7 @@ public sealed class StoppedHostTests : IAsyncLifetime
             await Task.Delay(1);
         }
 
-        Answered.Last().Holder.Should().NotBe(default(PartHolder));
+        Answered.Last().Holder.Should().NotBe(default(Borrower));
         limiter.GetStatistics()!.CurrentAvailablePermits.Should().BeGreaterThan(0);
     }
 

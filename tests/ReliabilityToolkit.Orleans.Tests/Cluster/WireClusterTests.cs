@@ -61,13 +61,17 @@ public sealed class WireClusterTests(ToolkitCluster cluster)
         .Should().HaveCountGreaterThan(25).And.Contain(
             [typeof(SlotRenewal), typeof(TokenGrant), typeof(CircuitPass), typeof(UnknownPolicyException)]);
 
-    // Records print ImmutableArray as its type's name: their elements are compared beside.
+    // Records print arrays as their types' names: their elements are compared beside. So are the properties of what is no record.
     private static string Text(object message) =>
         string.Join(", ", message.GetType().GetProperties().Where(property => property.GetIndexParameters().Length == 0)
         .Select(
-            property => property.GetValue(message) is ImmutableArray<long> array
-                ? $"[{(array.IsDefault ? "none" : string.Join(" ", array))}]"
-                : $"{property.GetValue(message)}")) + message;
+            property => property.GetValue(message) switch
+            {
+                ImmutableArray<long> array => $"[{(array.IsDefault ? "none" : string.Join(" ", array))}]",
+                Array array => $"[{string.Join(" ", array.Cast<object>())}]",
+                CircuitBreakerPolicy policy => Text(policy),
+                var value => $"{value}",
+            })) + message;
 
     private static object Fill(Type type)
     {
@@ -76,8 +80,28 @@ public sealed class WireClusterTests(ToolkitCluster cluster)
             return Enum.GetValues(type).GetValue(1)!;
         if (Value(type) is { } value)
             return value;
+        if (type.IsArray)
+            return FilledArray(type.GetElementType()!);
         var constructor = type.GetConstructors().MaxBy(candidate => candidate.GetParameters().Length)!;
-        return constructor.Invoke([.. constructor.GetParameters().Select(parameter => Fill(parameter.ParameterType))]);
+        if (constructor.GetParameters().Length == 0)
+            return FilledProperties(type);
+        return constructor.Invoke([.. constructor.GetParameters().Select(
+            parameter => parameter.ParameterType == typeof(ICircuitObserver) ? null : Fill(parameter.ParameterType))]);
+    }
+
+    private static Array FilledArray(Type elementType)
+    {
+        var array = Array.CreateInstance(elementType, 1);
+        array.SetValue(Fill(elementType), 0);
+        return array;
+    }
+
+    private static object FilledProperties(Type type)
+    {
+        var message = Activator.CreateInstance(type)!;
+        foreach (var property in type.GetProperties())
+            property.SetValue(message, Fill(property.PropertyType));
+        return message;
     }
 
     private static object? Value(Type type) =>

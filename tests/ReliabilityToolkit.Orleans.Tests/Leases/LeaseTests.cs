@@ -50,8 +50,8 @@ public sealed class LeaseTests
     [Fact]
     public void Exceptions_SayWhatHappenedInWords()
     {
-        new CircuitOpenException("payments", Seconds(3)).Message.Should().Be("Circuit \"payments\" is open for another 00:00:03.");
-        new CircuitOpenException("payments", null).Message.Should().Be("Circuit \"payments\" is open.");
+        new CircuitOpenException("payments", CircuitState.Open, Seconds(3)).Message.Should().Be("Circuit \"payments\" is open for another 00:00:03.");
+        new CircuitOpenException("payments", CircuitState.Open, null).Message.Should().Be("Circuit \"payments\" is open.");
         new BulkheadClosedException("database").Message.Should().Be("Bulkhead \"database\" is closed.");
         new AuthorityUnavailableException("api", Seconds(1), null).Message.Should().Be("The authority of \"api\" did not answer within 00:00:01.");
         AuthorityUnavailableException.ForVoidAnswer("api").Message.Should().StartWith("The authority of \"api\" no longer remembers");

@@ -2,41 +2,104 @@ namespace ReliabilityToolkit.Orleans.Tests;
 
 public sealed class CircuitBreakerNodeTests
 {
-    private readonly FakeNode _node = new();
-    private readonly List<CircuitReport> _reports = [];
+    private static readonly CircuitBreakerPolicy Policy = new() { CoolDown = TimeSpan.FromSeconds(10), FailureThreshold = 2 };
 
-    public CircuitBreakerNodeTests()
+    private readonly FakeNode _node = new();
+    private readonly List<VerdictRequest> _requests = [];
+    private VerdictGrant _verdict = new(
+        0, 1, 1, 3, CircuitState.Closed, LeaseTerm.OfVerdict, false, null, default, 1, 0, 0, CircuitCause.None, null, Policy);
+
+    public CircuitBreakerNodeTests() => Authority.OnRenewVerdict = (request, _) =>
     {
-        Authority.OnEnter = (_, _) => new(new CircuitPass(true, 3, 0, null, CircuitState.Closed));
-        Authority.OnReport = (report, _) =>
-        {
-            _reports.Add(report);
-            return new(Acknowledgement.Done);
-        };
-    }
+        _requests.Add(request);
+        return new(_verdict with { Sequence = request.Sequence, Trials = Math.Min(_verdict.Trials, request.AtTheDoor) });
+    };
 
     private FakeAuthority Authority => _node.Authority;
 
+    private IEnumerable<CircuitNews> Told => _requests.SelectMany(static request => request.Outcomes ?? []);
+
     [Fact]
-    public async Task Call_Success_IsReportedInTheGenerationOfItsPass()
+    public async Task Call_Healthy_AsksOnceAndTellsNothing()
     {
-        Authority.OnEnter = (_, _) => new(new CircuitPass(true, 3, 9, null, CircuitState.HalfOpen));
-        (await _node.NewBreaker().Breaker.CallAsync(_ => ValueTask.FromResult(42))).Should().Be(42);
-        _reports.Should().ContainSingle().Which
-            .Should().Match<CircuitReport>(report => report.Generation == 3 && report.Trial == 9 && report.Outcome == CircuitOutcome.Succeeded);
+        var breaker = _node.NewBreaker().Breaker;
+        for (var i = 0; i < 100; i++)
+            (await breaker.CallAsync(_ => ValueTask.FromResult(42))).Should().Be(42);
+        _requests.Should().ContainSingle().Which.Outcomes.Should().BeNull();
+    }
+
+    [Fact]
+    public async Task Call_Healthy_IsRenewedInTheBackgroundWhileUsed()
+    {
+        var breaker = _node.NewBreaker().Breaker;
+        for (var i = 0; i < 100; i++)
+        {
+            var call = breaker.CallAsync(_ => ValueTask.FromResult(1));
+            call.IsCompleted.Should().BeTrue();
+            await call;
+            _node.Time.Advance(TimeSpan.FromMilliseconds(100));
+        }
+
+        _requests.Should().HaveCountGreaterThanOrEqualTo(14).And.HaveCountLessThanOrEqualTo(16, "10 s at a renewal every 667 ms");
+        _node.Time.Advance(TimeSpan.FromSeconds(3));
+        var before = _requests.Count;
+        _node.Time.Advance(TimeSpan.FromMinutes(1));
+        _requests.Should().HaveCount(before, "nobody uses it");
+    }
+
+    [Fact]
+    public async Task Call_SuccessWhileSomethingFails_IsTold()
+    {
+        _verdict = _verdict with { IsFailing = true };
+        await _node.NewBreaker().Breaker.CallAsync(_ => ValueTask.FromResult(42));
+        _node.Time.Advance(CircuitView.SuccessesEvery);
+        Told.Should().Equal(new CircuitNews(3, 0, CircuitOutcome.Succeeded, 1));
+    }
+
+    [Fact]
+    public async Task Call_Failure_IsToldBeforeItsCallerHasHisException()
+    {
+        var breaker = _node.NewBreaker().Breaker;
+        await breaker.CallAsync(_ => ValueTask.FromResult(42));
+        var told = new TaskCompletionSource<VerdictGrant>();
+        VerdictRequest telling = default;
+        Authority.OnRenewVerdict = (request, _) =>
+        {
+            telling = request;
+            return new(told.Task);
+        };
+        var call = breaker.CallAsync(ValueTask<int> (_) => throw new TimeoutException("downstream")).AsTask();
+        call.IsCompleted.Should().BeFalse();
+        telling.Outcomes.Should().Equal(new CircuitNews(3, 0, CircuitOutcome.Failed, 1));
+        told.SetResult(_verdict with { Sequence = telling.Sequence });
+        await call.Awaiting(task => task).Should().ThrowAsync<TimeoutException>().WithMessage("downstream");
     }
 
     [Fact]
     public async Task Call_Rejected_IsNotMadeAndSaysWhenToComeBack()
     {
-        Authority.OnEnter = (_, _) => new(new CircuitPass(false, 3, 0, TimeSpan.FromSeconds(8), CircuitState.Open));
+        _verdict = _verdict with { State = CircuitState.Open, RetryAfter = TimeSpan.FromSeconds(8) };
         var isInvoked = false;
+        var breaker = _node.NewBreaker().Breaker;
         var thrown = (
-            await _node.NewBreaker().Breaker.Awaiting(it => it.CallAsync(_ => ValueTask.FromResult(isInvoked = true)).AsTask())
+            await breaker.Awaiting(it => it.CallAsync(_ => ValueTask.FromResult(isInvoked = true)).AsTask())
                 .Should().ThrowAsync<CircuitOpenException>()).Which;
-        (thrown.Name, thrown.RetryAfter).Should().Be(("api/key", TimeSpan.FromSeconds(8)));
+        (thrown.Name, thrown.State, thrown.RetryAfter).Should().Be(("api/key", CircuitState.Open, TimeSpan.FromSeconds(8)));
         isInvoked.Should().BeFalse();
-        _reports.Should().BeEmpty();
+
+        _node.Time.Advance(TimeSpan.FromSeconds(1));
+        (await breaker.TryEnterAsync()).RetryAfter.Should().Be(TimeSpan.FromSeconds(7), "what is left, without another call");
+        _requests.Should().HaveCountLessThanOrEqualTo(2);
+    }
+
+    [Theory]
+    [InlineData(CircuitState.Isolated, "Circuit \"api/key\" is isolated until it is reset.")]
+    [InlineData(CircuitState.HalfOpen, "Circuit \"api/key\" is half open, and its trials are under way.")]
+    public async Task Call_Rejected_SaysInWhichState(CircuitState state, string message)
+    {
+        _verdict = _verdict with { State = state, ComeBackAfter = Circuit.ComeBackAfter };
+        await _node.NewBreaker().Breaker.Awaiting(it => it.CallAsync(_ => ValueTask.CompletedTask).AsTask())
+            .Should().ThrowAsync<CircuitOpenException>().WithMessage(message);
     }
 
     [Fact]
@@ -50,33 +113,65 @@ public sealed class CircuitBreakerNodeTests
                 token.ThrowIfCancellationRequested();
             },
             cancellation.Token).AsTask()).Should().ThrowAsync<OperationCanceledException>();
-        _reports.Should().ContainSingle().Which.Outcome.Should().Be(CircuitOutcome.Ignored);
+        Told.Should().BeEmpty();
     }
 
     [Fact]
-    public async Task Call_ThatTimesOutByItself_IsAFailure()
+    public async Task Call_ErrorOfACallerWhoHasGone_IsAFailure()
+    {
+        using var cancellation = new CancellationTokenSource();
+        await _node.NewBreaker().Breaker.Awaiting(it => it.CallAsync(
+            async _ =>
+            {
+                await cancellation.CancelAsync();
+                throw new TimeoutException("downstream, and not because he has gone");
+            },
+            cancellation.Token).AsTask()).Should().ThrowAsync<TimeoutException>();
+        Told.Should().Equal(new CircuitNews(3, 0, CircuitOutcome.Failed, 1));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Call_ThatTimesOutByItself_IsAFailure(bool hasAToken)
     {
         // An HttpClient's time-out is an OperationCanceledException too: the downstream hangs, and nobody cancelled.
-        await _node.NewBreaker().Breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw new TaskCanceledException("its own clock")).AsTask())
+        using var cancellation = new CancellationTokenSource();
+        await _node.NewBreaker().Breaker.Awaiting(it => it.CallAsync(
+            ValueTask (_) => throw new TaskCanceledException("its own clock"), hasAToken ? cancellation.Token : default).AsTask())
             .Should().ThrowAsync<TaskCanceledException>();
-        _reports.Should().ContainSingle().Which.Outcome.Should().Be(CircuitOutcome.Failed);
+        Told.Should().Equal(new CircuitNews(3, 0, CircuitOutcome.Failed, 1));
     }
 
     [Fact]
     public async Task Call_WhatIsNoFailureByThePredicate_IsASuccess()
     {
+        _verdict = _verdict with { IsFailing = true };
         await _node.NewBreaker(e => e is not KeyNotFoundException).Breaker.Awaiting(
             it => it.CallAsync(ValueTask (_) => throw new KeyNotFoundException()).AsTask()).Should().ThrowAsync<KeyNotFoundException>();
-        _reports.Should().ContainSingle().Which.Outcome.Should().Be(CircuitOutcome.Succeeded);
+        _node.Time.Advance(CircuitView.SuccessesEvery);
+        Told.Should().Equal(new CircuitNews(3, 0, CircuitOutcome.Succeeded, 1));
     }
 
     [Fact]
-    public async Task Call_PredicateThatThrows_HidesNothingAndCountsAsAFailure()
+    public async Task Call_PredicateThatThrows_HidesNothingAnswersTheTrialAndIsLoggedOnce()
     {
-        await _node.NewBreaker(_ => throw new InvalidOperationException("a bug in the predicate")).Breaker
-            .Awaiting(it => it.CallAsync(ValueTask (_) => throw new TimeoutException("downstream")).AsTask())
-            .Should().ThrowAsync<TimeoutException>().WithMessage("downstream");
-        _reports.Should().ContainSingle().Which.Outcome.Should().Be(CircuitOutcome.Failed);
+        var log = new LogBook<FakeNode>();
+        var node = new FakeNode(logger: log);
+        node.Authority.OnRenewVerdict = (request, _) =>
+        {
+            _requests.Add(request);
+            return new(_verdict with { Sequence = request.Sequence, State = CircuitState.HalfOpen, FirstTrial = 9, Trials = request.AtTheDoor });
+        };
+        var breaker = node.NewBreaker(_ => throw new InvalidOperationException("a bug in the predicate")).Breaker;
+        for (var i = 0; i < 2; i++)
+        {
+            await breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw new TimeoutException("downstream")).AsTask())
+                .Should().ThrowAsync<TimeoutException>().WithMessage("downstream");
+        }
+
+        Told.Should().Equal(new CircuitNews(3, 9, CircuitOutcome.Failed, 1), new CircuitNews(3, 9, CircuitOutcome.Failed, 1));
+        log.Lines.Count(line => line.Contains("predicate", StringComparison.Ordinal)).Should().Be(1);
     }
 
     public static TheoryData<Exception> WhatAReportMayRunInto => new(
@@ -90,103 +185,235 @@ public sealed class CircuitBreakerNodeTests
     public async Task Call_ReportThatFails_NeverReplacesTheCallsResultOrError(Exception failure)
     {
         // The operation returned 42, the host stopped meanwhile, and the caller got an ObjectDisposedException: he may charge again.
-        Authority.OnReport = (_, _) => throw failure;
+        _verdict = _verdict with { IsFailing = true };
         var breaker = _node.NewBreaker().Breaker;
+        await breaker.CallAsync(_ => ValueTask.FromResult(1));
+        Authority.OnRenewVerdict = (_, _) => throw failure;
         (await _node.FinishAsync(() => breaker.CallAsync(_ => ValueTask.FromResult(42)))).Should().Be(42);
         await this.Awaiting(_ => _node.FinishAsync(() => breaker.CallAsync(ValueTask<int> (_) => throw new TimeoutException("downstream"))))
             .Should().ThrowAsync<TimeoutException>();
     }
 
     [Fact]
-    public async Task Call_SilentAuthority_IsNotMade()
+    public async Task Call_UnknownPolicy_IsNotMadeAndSaysSo()
     {
-        Authority.OnEnter = null;
+        Authority.OnRenewVerdict = (_, _) => throw new UnknownPolicyException("circuit breaker", "api", ["other"]);
         var isInvoked = false;
-        await this.Awaiting(_ => _node.FinishAsync(() => _node.NewBreaker().Breaker.CallAsync(_ => ValueTask.FromResult(isInvoked = true))))
+        var breaker = _node.NewBreaker().Breaker;
+        for (var i = 0; i < 2; i++)
+        {
+            await breaker.Awaiting(it => it.CallAsync(_ => ValueTask.FromResult(isInvoked = true)).AsTask())
+                .Should().ThrowAsync<UnknownPolicyException>();
+        }
+
+        isInvoked.Should().BeFalse();
+    }
+
+    [Fact]
+    public async Task Call_SilentAuthorityOfWhichNothingIsKnown_GoesByABreakerOfTheNode()
+    {
+        Authority.OnRenewVerdict = null;
+        var breaker = _node.NewBreaker().Breaker;
+        (await _node.FinishAsync(() => breaker.CallAsync(_ => ValueTask.FromResult(1)))).Should().Be(1);
+        for (var i = 0; i < 5; i++)
+        {
+            await breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw new TimeoutException("downstream")).AsTask())
+                .Should().ThrowAsync<TimeoutException>();
+        }
+
+        await breaker.Awaiting(it => it.CallAsync(_ => ValueTask.CompletedTask).AsTask()).Should().ThrowAsync<CircuitOpenException>();
+    }
+
+    [Fact]
+    public async Task Call_SilentAuthorityWhereThatIsToReject_IsNotMade()
+    {
+        Authority.OnRenewVerdict = null;
+        var isInvoked = false;
+        var breaker = _node.NewBreaker(fallback: CircuitFallback.Reject).Breaker;
+        await this.Awaiting(_ => _node.FinishAsync(() => breaker.CallAsync(_ => ValueTask.FromResult(isInvoked = true))))
             .Should().ThrowAsync<AuthorityUnavailableException>();
+        var second = breaker.CallAsync(_ => ValueTask.FromResult(isInvoked = true));
+        second.IsFaulted.Should().BeTrue("the second is decided at once");
         isInvoked.Should().BeFalse();
     }
 
     [Fact]
     public async Task Enter_CallerWhoGoes_GivesHisTrialBack()
     {
-        var trial = new TaskCompletionSource<CircuitPass>();
-        var entered = new List<RequestId>();
-        Authority.OnEnter = (id, token) =>
+        var answer = new TaskCompletionSource<VerdictGrant>();
+        Authority.OnRenewVerdict = (request, _) =>
         {
-            entered.Add(id);
-            return new(trial.Task.WaitAsync(token));
+            _requests.Add(request);
+            return _requests.Count == 1 ? new(answer.Task) : new(_verdict with { Sequence = request.Sequence, State = CircuitState.HalfOpen });
         };
         using var cancellation = new CancellationTokenSource();
         var call = _node.NewBreaker().EnterAsync(cancellation.Token).AsTask();
         await cancellation.CancelAsync();
         await call.Awaiting(task => task).Should().ThrowAsync<OperationCanceledException>();
-        _reports.Should().BeEmpty();
-        trial.SetResult(new CircuitPass(true, 5, 17, null, CircuitState.HalfOpen));
-        await ToolkitCluster.EventuallyAsync(() => Task.FromResult(_reports.Count == 1), "the trial is given back");
-        entered.Should().HaveCount(2).And.OnlyContain(id => id == entered[0], "asked under the same number, to hear what it got");
-        _reports[0].Should().Match<CircuitReport>(
-            report => report.Generation == 5 && report.Trial == 17 && report.Outcome == CircuitOutcome.Ignored && report.Id != entered[0]);
+        answer.SetResult(_verdict with { Sequence = 1, State = CircuitState.HalfOpen, FirstTrial = 17, Trials = 1 });
+        await ToolkitCluster.EventuallyAsync(() => Task.FromResult(_requests.Count == 2), "the trial is given back");
+        _requests[1].Trials.Should().BeNull("what is not named is not in hand");
     }
 
     [Fact]
-    public async Task Enter_CallerWhoGoesWithoutATrial_LeavesNothingToGiveBack()
+    public async Task Enter_TrialWhoseAnswerWasLost_IsGivenBackAsSoonAsTheAuthorityAnswers()
     {
-        using var cancellation = new CancellationTokenSource();
-        var asked = 0;
-        Authority.OnEnter = (_, token) =>
-            ++asked == 1 ? FakeAuthority.Never<CircuitPass>(token) : new(new CircuitPass(true, 3, 0, null, CircuitState.Closed));
-        var call = _node.NewBreaker().EnterAsync(cancellation.Token).AsTask();
-        await cancellation.CancelAsync();
-        await call.Awaiting(task => task).Should().ThrowAsync<OperationCanceledException>();
-        asked.Should().Be(2);
-        _reports.Should().BeEmpty();
+        // The answer was lost for the whole call time-out: the place was taken until the trial's lease ended.
+        Authority.OnRenewVerdict = (request, token) =>
+        {
+            _requests.Add(request);
+            return FakeAuthority.Never<VerdictGrant>(token);
+        };
+        var call = Task.Run(() =>
+        {
+            var call = _node.NewBreaker(fallback: CircuitFallback.Reject).EnterAsync(default).AsTask();
+            for (var i = 0; i < 11; i++)
+                _node.Time.Advance(TimeSpan.FromMilliseconds(100));
+            return call;
+        });
+        await call.Awaiting(it => it).Should().ThrowAsync<AuthorityUnavailableException>();
+        var lost = _requests[^1];
+        Authority.OnRenewVerdict = (request, _) =>
+        {
+            _requests.Add(request);
+            return new(_verdict with { Sequence = request.Sequence });
+        };
+        _node.Time.Advance(Outage.ProbeInterval);
+        _requests[^1].Should().Match<VerdictRequest>(request => request.Sequence > lost.Sequence && request.Trials == null && request.AtTheDoor == 0);
+    }
+
+    [Fact]
+    public async Task Enter_CancelledBefore_AsksNobody()
+    {
         await this.Awaiting(_ => _node.NewBreaker().EnterAsync(new CancellationToken(true)).AsTask())
             .Should().ThrowAsync<OperationCanceledException>();
-        asked.Should().Be(2, "cancelled before it asked");
+        _requests.Should().BeEmpty();
     }
 
     [Fact]
-    public async Task Switches_ThatAreNotDone_DoNotReturnAsIfTheyWere()
+    public async Task Hint_OfSomethingNew_IsAskedAboutAtOnce()
     {
-        var commands = new List<string>();
-        Authority.OnCommand = (command, _, _) =>
+        var breaker = _node.NewBreaker().Breaker;
+        await breaker.CallAsync(_ => ValueTask.FromResult(1));
+        _node.Observer.Changed(1, 1, 1);
+        _requests.Should().HaveCount(2, "the authority has not heard yet that this is known");
+        _node.Observer.Changed(1, 1, 1);
+        _requests.Should().HaveCount(2, "and now it has");
+        _verdict = _verdict with { Version = 2, Generation = 4, State = CircuitState.Isolated };
+        _node.Observer.Changed(1, 1, 2);
+        _requests.Should().HaveCount(3);
+        _requests[2].Version.Should().Be(2, "what is older it does not believe");
+        (await breaker.TryEnterAsync()).State.Should().Be(CircuitState.Isolated);
+    }
+
+    [Fact]
+    public async Task Switches_AreAskedForAgainUntilTheyAreObeyed()
+    {
+        var orders = new List<CircuitOrder>();
+        Authority.OnOrder = (order, _) =>
         {
-            commands.Add(command);
+            orders.Add(order);
+            return new(new CircuitObedience(true, 2 - orders.Count, 5, orders.Count, TimeSpan.FromSeconds(2 - orders.Count)));
+        };
+        (await _node.NewBreaker().Breaker.TripAsync("a test")).Should().Be(new KillSwitchResult(5, 2));
+        orders.Should().HaveCount(2).And.OnlyContain(order => order.Id == orders[0].Id && order.Reason == "a test");
+    }
+
+    [Fact]
+    public async Task Switches_ThatAreNotThrown_DoNotReturnAsIfTheyWere()
+    {
+        var commands = new List<CircuitCommand>();
+        Authority.OnOrder = (order, _) =>
+        {
+            commands.Add(order.Command);
             return default;
         };
         var breaker = _node.NewBreaker().Breaker;
         await breaker.Awaiting(it => it.TripAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
-        commands.Should().Equal("Trip", "Trip");
-        Authority.OnCommand = (command, _, _) =>
+        commands.Should().Equal(CircuitCommand.Trip, CircuitCommand.Trip);
+        Authority.OnOrder = (order, _) =>
         {
-            commands.Add(command);
-            return new(Acknowledgement.Done);
+            commands.Add(order.Command);
+            return new(new CircuitObedience(true, 0, 0, 0, default));
         };
         await breaker.TripAsync();
         await breaker.IsolateAsync();
         await breaker.ResetAsync();
-        commands.Skip(2).Should().Equal("Trip", "Isolate", "Reset");
+        commands.Skip(2).Should().Equal(CircuitCommand.Trip, CircuitCommand.Isolate, CircuitCommand.Reset);
+    }
+
+    [Fact]
+    public async Task Switches_ReasonThatIsTooLong_IsRefused()
+    {
+        var breaker = _node.NewBreaker().Breaker;
+        await breaker.Awaiting(it => it.TripAsync(new string('x', CircuitOrder.LongestReason + 1))).Should().ThrowAsync<ArgumentException>();
     }
 
     [Fact]
     public async Task Ticket_IsDecidedOnce()
     {
-        var ticket = await _node.NewBreaker().Breaker.TryEnterAsync();
+        var breaker = _node.NewBreaker().Breaker;
+        var ticket = await breaker.TryEnterAsync();
         (ticket.IsAdmitted, ticket.State, ticket.RetryAfter).Should().Be((true, CircuitState.Closed, null));
         await ticket.Fail();
         await ticket.Succeed();
         await ticket.DisposeAsync();
-        _reports.Should().ContainSingle().Which.Outcome.Should().Be(CircuitOutcome.Failed);
+        Told.Should().Equal(new CircuitNews(3, 0, CircuitOutcome.Failed, 1));
 
-        (await _node.NewBreaker().Breaker.TryEnterAsync()).Dispose();
-        _reports.Should().HaveCount(2);
-        _reports[1].Outcome.Should().Be(CircuitOutcome.Ignored);
-
-        Authority.OnEnter = (_, _) => new(new CircuitPass(false, 3, 0, TimeSpan.FromSeconds(8), CircuitState.Open));
+        _verdict = _verdict with { State = CircuitState.Open, RetryAfter = TimeSpan.FromSeconds(8) };
         var rejected = await _node.NewBreaker().Breaker.TryEnterAsync();
         (rejected.IsAdmitted, rejected.State, rejected.RetryAfter).Should().Be((false, CircuitState.Open, TimeSpan.FromSeconds(8)));
-        await rejected.Succeed();
-        _reports.Should().HaveCount(2, "nothing was admitted");
+        await rejected.Fail();
+        Told.Should().HaveCount(1, "nothing was admitted");
+    }
+
+    [Fact]
+    public async Task Ticket_UndecidedTrial_IsGivenBackWhenDisposed()
+    {
+        _verdict = _verdict with { State = CircuitState.HalfOpen, FirstTrial = 9, Trials = 1 };
+        (await _node.NewBreaker().Breaker.TryEnterAsync()).Dispose();
+        Told.Should().Equal(new CircuitNews(3, 9, CircuitOutcome.Ignored, 1));
+    }
+
+    [Fact]
+    public async Task Call_SlowerThanThePolicyAllows_IsAFailure()
+    {
+        _verdict = _verdict with { Policy = new CircuitBreakerPolicy { SlowCallDuration = TimeSpan.FromSeconds(1) } };
+        var breaker = _node.NewBreaker().Breaker;
+        foreach (var milliseconds in new[] { 999, 1_000 })
+        {
+            await breaker.CallAsync(_ =>
+            {
+                _node.Time.Advance(TimeSpan.FromMilliseconds(milliseconds));
+                return ValueTask.CompletedTask;
+            });
+        }
+
+        Told.Should().Equal(new CircuitNews(3, 0, CircuitOutcome.Failed, 1));
+    }
+
+    [Fact]
+    public async Task StateChanged_TellsEachChangeInOrderWithItsCause_WhateverAnotherListenerThrows()
+    {
+        var breaker = _node.NewBreaker().Breaker;
+        var changes = new List<CircuitStateChange>();
+        var isTold = new TaskCompletionSource();
+        breaker.StateChanged += (_, _) => throw new InvalidOperationException("a bug of another listener");
+        breaker.StateChanged += (sender, change) =>
+        {
+            sender.Should().BeSameAs(breaker);
+            changes.Add(change);
+            if (changes.Count == 2)
+                isTold.SetResult();
+        };
+        await breaker.CallAsync(_ => ValueTask.CompletedTask);
+        _verdict = _verdict with { Version = 2, Generation = 4, State = CircuitState.Open, Cause = CircuitCause.Tripped, Reason = "by hand" };
+        _node.Observer.Changed(1, 1, 2);
+        _verdict = _verdict with { Version = 3, Generation = 5, State = CircuitState.Closed, Cause = CircuitCause.Reset, Reason = null };
+        _node.Observer.Changed(1, 1, 3);
+        await isTold.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        changes.Should().Equal(
+            new CircuitStateChange(CircuitState.Closed, CircuitState.Open, CircuitCause.Tripped, "by hand", false),
+            new CircuitStateChange(CircuitState.Open, CircuitState.Closed, CircuitCause.Reset, null, false));
     }
 }

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
@@ -6,10 +7,10 @@ namespace ReliabilityToolkit.Orleans.Tests;
 /// <summary>A node under fake time, whose authority answers as the test says.</summary>
 internal sealed class FakeNode
 {
-    public FakeNode(TimeProvider? time = null)
+    public FakeNode(TimeProvider? time = null, ILogger? logger = null)
     {
         Clock = new NodeClock(time ?? Time);
-        Caller = new AuthorityCaller(Clock, new Chance(new Random(1)), TimeSpan.FromSeconds(1), NullLogger.Instance);
+        Caller = new AuthorityCaller(Clock, new Chance(new Random(1)), TimeSpan.FromSeconds(1), logger ?? NullLogger.Instance);
     }
 
     public FakeTimeProvider Time { get; } = new();
@@ -20,12 +21,16 @@ internal sealed class FakeNode
 
     public FakeAuthority Authority { get; } = new Played();
 
+    /// <summary>Where breakers hear hints, as channel 1.</summary>
+    public CircuitObserver Observer { get; } = new();
+
     public TimeSpan Elapsed => Time.GetUtcNow() - Time.Start;
 
     public RateLimiterNode NewLimiter(WhenUnavailable whenUnavailable = default) =>
         new(Begin<IRateLimiterProtocol>(), new RenewalTimer(Clock), whenUnavailable);
 
-    public CircuitBreakerNode NewBreaker(Func<Exception, bool>? isFailure = null) => new(Begin<ICircuitBreakerProtocol>(), isFailure);
+    public CircuitBreakerNode NewBreaker(Func<Exception, bool>? isFailure = null, CircuitFallback fallback = default) =>
+        new(Begin<ICircuitBreakerProtocol>(), new RenewalTimer(Clock), Observer, isFailure, fallback);
 
     public BulkheadNode NewBulkhead() => new(Begin<IBulkheadProtocol>());
 
@@ -52,9 +57,9 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
 
     public Func<CancellationToken, ValueTask<RateLimiterStatus>>? OnStatus { get; set; }
 
-    public Func<RequestId, CancellationToken, ValueTask<CircuitPass>>? OnEnter { get; set; }
+    public Func<VerdictRequest, CancellationToken, ValueTask<VerdictGrant>>? OnRenewVerdict { get; set; }
 
-    public Func<CircuitReport, CancellationToken, ValueTask<Acknowledgement>>? OnReport { get; set; }
+    public Func<CircuitOrder, CancellationToken, ValueTask<CircuitObedience>>? OnOrder { get; set; }
 
     public Func<SlotRequest, CancellationToken, ValueTask<SlotGrant>>? OnAcquireSlots { get; set; }
 
@@ -79,14 +84,11 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
     ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync(CancellationToken cancellationToken) =>
         OnStatus?.Invoke(cancellationToken) ?? Never<RateLimiterStatus>(cancellationToken);
 
-    public ValueTask<CircuitPass> EnterAsync(RequestId id, CancellationToken cancellationToken) =>
-        OnEnter?.Invoke(id, cancellationToken) ?? Never<CircuitPass>(cancellationToken);
+    public ValueTask<VerdictGrant> RenewAsync(VerdictRequest request, CancellationToken cancellationToken) =>
+        OnRenewVerdict?.Invoke(request, cancellationToken) ?? Never<VerdictGrant>(cancellationToken);
 
-    public ValueTask<Acknowledgement> ReportAsync(CircuitReport report, CancellationToken cancellationToken) =>
-        OnReport?.Invoke(report, cancellationToken) ?? Never<Acknowledgement>(cancellationToken);
-
-    public ValueTask<Acknowledgement> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
-        Command($"{order.Command}", order.Id, cancellationToken);
+    public ValueTask<CircuitObedience> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
+        OnOrder?.Invoke(order, cancellationToken) ?? Never<CircuitObedience>(cancellationToken);
 
     ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) =>
         Never<CircuitBreakerStatus>(cancellationToken);

@@ -8,7 +8,7 @@ namespace ReliabilityToolkit.Orleans.Tests;
 public sealed class NodeToolkitTests
 {
     private readonly FakeNode _node = new();
-    private readonly HashSet<PartHolder> _holders = [];
+    private readonly HashSet<Borrower> _holders = [];
     private readonly NodeToolkit _toolkit;
 
     public NodeToolkitTests()

@@ -30,7 +30,10 @@ public sealed class RateLimiterThreadsTests
         admitted.Sum().Should().BeLessThanOrEqualTo((long)most).And.BeGreaterThan((long)(most / 4), "and most of what there is is had");
         renewals.Should().BeGreaterThan(3);
         var counted = limiter.GetStatistics()!;
-        counted.TotalSuccessfulLeases.Should().Be((admitted[0] + admitted[2]) + ((admitted[1] + admitted[3]) / 2));
+
+        // A thread that found too little, and is about to put back what it took, when the part is renewed: what it took is lost, and counts as had.
+        var exact = admitted[0] + admitted[2] + ((admitted[1] + admitted[3]) / 2);
+        counted.TotalSuccessfulLeases.Should().BeInRange(exact, exact + (renewals * 4 * 2));
     }
 
     // As many as it gets in about a second and a half.

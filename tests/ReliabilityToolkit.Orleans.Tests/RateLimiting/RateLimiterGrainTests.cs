@@ -25,7 +25,7 @@ public sealed class RateLimiterGrainTests : IDisposable
 
     private IRateLimiterProtocol Protocol => _grain;
 
-    private static PartRequest Wish => new(new PartHolder(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 100, Asked: 0, AtTheDoor: 0);
+    private static PartRequest Wish => new(new Borrower(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 100, Asked: 0, AtTheDoor: 0);
 
     public void Dispose() => _source.Dispose();
 

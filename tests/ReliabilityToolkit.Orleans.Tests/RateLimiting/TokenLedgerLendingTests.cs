@@ -3,7 +3,7 @@ namespace ReliabilityToolkit.Orleans.Tests;
 /// <summary>What an authority makes of the nodes' views of their parts, message by message; what comes of it in all, the simulator shows.</summary>
 public sealed class TokenLedgerLendingTests
 {
-    private static readonly PartHolder Node = new(Guid.AllBitsSet, 1);
+    private static readonly Borrower Node = new(Guid.AllBitsSet, 1);
 
     private readonly TokenLedger _ledger = new(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, default);
 
@@ -241,8 +241,8 @@ public sealed class TokenLedgerLendingTests
         third.Room.Should().BeLessThan(first.Room, "the next in line wants all of it");
     }
 
-    private static readonly PartHolder Other = new(Guid.AllBitsSet, 2);
-    private static readonly PartHolder Third = new(Guid.AllBitsSet, 3);
+    private static readonly Borrower Other = new(Guid.AllBitsSet, 2);
+    private static readonly Borrower Third = new(Guid.AllBitsSet, 3);
 
     private static Instant At(double milliseconds) => new(TimeSpan.FromMilliseconds(milliseconds).Ticks);
 

@@ -352,7 +352,7 @@ public sealed class TokenLedgerTests
     public void Ledger_ResetWhileAPartIsLent_FillsTheRestOnly()
     {
         var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, default);
-        var request = new PartRequest(new PartHolder(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 500, Asked: 0, AtTheDoor: 1);
+        var request = new PartRequest(new Borrower(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 500, Asked: 0, AtTheDoor: 1);
         var room = ledger.Renew(request, default).Room;
         room.Should().BeGreaterThan(0);
         ledger.Reset(default);
@@ -365,7 +365,7 @@ public sealed class TokenLedgerTests
     public void Ledger_NodeThatGivesAllBack_HasNoRateAndLosesNoToken()
     {
         var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, default);
-        var request = new PartRequest(new PartHolder(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 500, Asked: 0, AtTheDoor: 0);
+        var request = new PartRequest(new Borrower(Guid.AllBitsSet, 1), 1, 0, 0, 0, 0, 0, 0, Demand: 500, Asked: 0, AtTheDoor: 0);
         var grant = ledger.Renew(request, default);
         grant.Tokens.Should().BeGreaterThan(0);
         ledger.Renew(request with { Sequence = 2, Taken = 1, GivenBack = grant.Tokens, Demand = 0 }, default);
@@ -397,7 +397,7 @@ public sealed class TokenLedgerTests
         var ledger = new TokenLedger(policy, default, shares: new Wishes(wish));
         for (var i = 1; i <= 3; i++)
         {
-            var request = new PartRequest(new PartHolder(Guid.AllBitsSet, i), 1, 0, 0, 0, 0, 0, 0, wish, Asked: 0, AtTheDoor: 1);
+            var request = new PartRequest(new Borrower(Guid.AllBitsSet, i), 1, 0, 0, 0, 0, 0, 0, wish, Asked: 0, AtTheDoor: 1);
             var grant = ledger.Renew(request, default);
             grant.Rate.Should().BeGreaterThanOrEqualTo(0);
             grant.Tokens.Should().BeInRange(0, grant.Room);

@@ -130,7 +130,7 @@ public sealed class TokenSharesTests
     {
         var (parts, shares, now) = (new TokenParts(), new TokenShares(), At(0));
         for (var i = 0; i < demands.Length; i++)
-            parts.Hear(new PartHolder(new Guid(i, 0, 0, new byte[8]), 1), demands[i], now);
+            parts.Hear(new Borrower(new Guid(i, 0, 0, new byte[8]), 1), demands[i], now);
         shares.Reckon(parts, rate, burst, 0, now);
         return shares;
     }

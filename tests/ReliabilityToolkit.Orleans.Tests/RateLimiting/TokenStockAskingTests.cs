@@ -5,7 +5,7 @@ public sealed class TokenStockAskingTests
 {
     private const long Cost = 1_000_000_000;
 
-    private readonly TokenStock _stock = new(new PartHolder(Guid.AllBitsSet, 1), At(0));
+    private readonly TokenStock _stock = new(new Borrower(Guid.AllBitsSet, 1), At(0));
 
     [Fact]
     public void Answer_ToOneCaller_DecidesHim()

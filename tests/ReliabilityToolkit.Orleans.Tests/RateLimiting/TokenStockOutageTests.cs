@@ -3,7 +3,7 @@ namespace ReliabilityToolkit.Orleans.Tests;
 /// <summary>What a node decides by itself while the authority does not answer, and how it comes back.</summary>
 public sealed class TokenStockOutageTests
 {
-    private static readonly PartHolder Me = new(Guid.AllBitsSet, 1);
+    private static readonly Borrower Me = new(Guid.AllBitsSet, 1);
 
     [Theory]
     [InlineData(CallerPatience.None)]

@@ -4,7 +4,7 @@ namespace ReliabilityToolkit.Orleans.Tests;
 public sealed class TokenStockTests
 {
     private const long Cost = 1_000_000_000; // of a token; so many units in a tick are so many tokens in a tick
-    private static readonly PartHolder Me = new(Guid.AllBitsSet, 1);
+    private static readonly Borrower Me = new(Guid.AllBitsSet, 1);
     private readonly TokenStock _stock = new(Me, At(0));
 
     [Fact]

@@ -79,7 +79,7 @@ public sealed class RetryTests
         await NewRetry(options => options.MaxAttempts = 2).Awaiting(retry => Finish(() => retry.RunAsync(ValueTask (_) =>
         {
             starts.Add(_time.GetUtcNow());
-            throw new CircuitOpenException("payments", TimeSpan.FromSeconds(30));
+            throw new CircuitOpenException("payments", CircuitState.Open, TimeSpan.FromSeconds(30));
         }).AsTask())).Should().ThrowAsync<CircuitOpenException>();
         (starts[1] - starts[0]).Should().BeGreaterThanOrEqualTo(TimeSpan.FromSeconds(30)).And.BeLessThan(TimeSpan.FromSeconds(30.2));
     }
@@ -114,7 +114,7 @@ public sealed class RetryTests
                 Finish(() => retry.RunAsync(ValueTask (_) =>
         {
             starts.Add(_time.GetUtcNow());
-            throw new CircuitOpenException("payments", retryAfter);
+            throw new CircuitOpenException("payments", CircuitState.Open, retryAfter);
         }).AsTask())).Should().ThrowAsync<CircuitOpenException>();
         (starts[1] - starts[0]).Should().BeCloseTo(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(11));
     }

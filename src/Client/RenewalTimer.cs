@@ -1,8 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The one timer of a node's limiters: it wakes each when something is due there, those of one instant in batches that do not wait for each other.
-/// Thread-safe.
+/// The one timer of a node's limiters and breakers: it wakes each when something is due there, those of one instant in batches that do not wait for
+/// each other. Thread-safe.
 /// </summary>
 internal sealed class RenewalTimer
 {
@@ -11,7 +11,7 @@ internal sealed class RenewalTimer
 
     private readonly NodeClock _clock;
     private readonly Lock _lock = new();
-    private readonly PriorityQueue<RateLimiterNode, long> _due = new();
+    private readonly PriorityQueue<IHasDueTime, long> _due = new();
     private readonly ITimer _timer;
     private Instant _setFor = Instant.Never;
 
@@ -22,7 +22,7 @@ internal sealed class RenewalTimer
     }
 
     /// <summary>Wakes it then, or earlier; it plans anew when it is woken.</summary>
-    public void Plan(RateLimiterNode node, Instant at)
+    public void Plan(IHasDueTime node, Instant at)
     {
         if (at >= node.PlannedAt)
             return;
@@ -39,7 +39,7 @@ internal sealed class RenewalTimer
 
     private void WakeDue()
     {
-        var batch = new List<RateLimiterNode>();
+        var batch = new List<IHasDueTime>();
         bool isMoreDue;
         lock (_lock)
         {
@@ -57,7 +57,7 @@ internal sealed class RenewalTimer
     }
 
     // Some were planned for a later time before.
-    private bool TryTakeDue(Instant now, out RateLimiterNode node)
+    private bool TryTakeDue(Instant now, out IHasDueTime node)
     {
         while (_due.TryPeek(out node!, out var at) && at <= now.Ticks)
         {
@@ -77,4 +77,14 @@ internal sealed class RenewalTimer
         var wait = at == Instant.Never ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Ceiling(at.After(_clock.Now).TotalMilliseconds));
         _timer.Change(wait, Timeout.InfiniteTimeSpan);
     }
+}
+
+/// <summary>Something that the timer wakes.</summary>
+internal interface IHasDueTime
+{
+    /// <summary>When it is to be woken; the timer's own.</summary>
+    Instant PlannedAt { get; set; }
+
+    /// <summary>Something is due.</summary>
+    void OnTime();
 }

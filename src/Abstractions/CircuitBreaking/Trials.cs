@@ -1,0 +1,64 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// The trials under way, of all circuits that share their places: each is a ticket with a lease, and is under way until it is answered, given back,
+/// or its lease ends, whatever its circuit does meanwhile. Not thread-safe.
+/// </summary>
+/// <param name="epoch">Where numbers start: above those of every earlier activation, whose tickets may still be out.</param>
+internal sealed class Trials(long epoch)
+{
+    private readonly List<Trial> _underWay = [];
+    private long _lastNumber = epoch;
+
+    public int Count => _underWay.Count;
+
+    /// <summary>For a trial, or for a generation: never the same twice.</summary>
+    public long NextNumber() => ++_lastNumber;
+
+    public long Begin(CircuitStates circuit, Borrower borrower, Instant until)
+    {
+        var number = NextNumber();
+        _underWay.Add(new Trial(number, circuit, circuit.Generation, borrower, until));
+        return number;
+    }
+
+    /// <returns>Whether it was under way.</returns>
+    public bool End(long number) => number != 0 && _underWay.RemoveAll(trial => trial.Number == number) > 0;
+
+    public bool IsUnderWay(long number) => _underWay.Exists(trial => trial.Number == number);
+
+    /// <summary>A node says which ones it holds; others that it was given it has never got, or has given up.</summary>
+    public void KeepOnly(Borrower borrower, ReadOnlySpan<long> held)
+    {
+        for (var i = _underWay.Count - 1; i >= 0; i--)
+        {
+            if (_underWay[i].Borrower == borrower && !held.Contains(_underWay[i].Number))
+                _underWay.RemoveAt(i);
+        }
+    }
+
+    /// <summary>When the next lease ends.</summary>
+    public Instant NextEndAt
+    {
+        get
+        {
+            var next = Instant.Never;
+            foreach (var trial in _underWay)
+                next = trial.Until < next ? trial.Until : next;
+            return next;
+        }
+    }
+
+    /// <summary>Ends those whose leases have ended, in that order: for a circuit that still waits for it, each is a failure.</summary>
+    public void EndUnanswered(Instant now)
+    {
+        while (NextEndAt is var at && at <= now)
+        {
+            var ended = _underWay.Find(trial => trial.Until == at);
+            _underWay.Remove(ended);
+            ended.Circuit.Miss(ended.Generation, at);
+        }
+    }
+
+    private readonly record struct Trial(long Number, CircuitStates Circuit, long Generation, Borrower Borrower, Instant Until);
+}

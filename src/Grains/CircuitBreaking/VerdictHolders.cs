@@ -1,0 +1,67 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// Which nodes a breaker's verdict was lent to, until when each may admit calls by it, and what each is known to know. Not thread-safe.
+/// </summary>
+internal sealed class VerdictHolders
+{
+    private readonly Dictionary<Borrower, Holder> _byBorrower = [];
+    private readonly LinkedList<Holder> _silent = []; // those heard last at the end
+
+    public IEnumerable<Holder> Known => _silent;
+
+    /// <summary>What is known of a node that has just said something.</summary>
+    public Holder Hear(Borrower borrower, Instant now)
+    {
+        if (_byBorrower.TryGetValue(borrower, out var holder))
+            _silent.Remove(holder.Place);
+        else
+            _byBorrower.Add(borrower, holder = new Holder(borrower));
+        _silent.AddLast(holder.Place);
+        holder.HeardAt = now;
+        return holder;
+    }
+
+    /// <summary>Forgets who has been silent since before <paramref name="silentSince"/>, which is longer than any term.</summary>
+    public void ForgetSilent(Instant silentSince)
+    {
+        while (_silent.First is { } first && first.Value.HeardAt < silentSince)
+        {
+            _silent.RemoveFirst();
+            _byBorrower.Remove(first.Value.Borrower);
+        }
+    }
+
+    /// <summary>One node.</summary>
+    internal sealed class Holder
+    {
+        public Holder(Borrower borrower)
+        {
+            Borrower = borrower;
+            Place = new LinkedListNode<Holder>(this);
+        }
+
+        public Borrower Borrower { get; }
+
+        public LinkedListNode<Holder> Place { get; }
+
+        public Instant HeardAt { get; set; }
+
+        /// <summary>Of the newest request that was taken.</summary>
+        public long Sequence { get; set; }
+
+        /// <summary>The trials that its answer gave, by number.</summary>
+        public (long First, int Count) Trials { get; set; }
+
+        /// <summary>Until when it may admit calls by what it was told.</summary>
+        public Instant AdmitsUntil { get; set; }
+
+        /// <summary>It believes nothing that is older than this version.</summary>
+        public long Knows { get; set; }
+
+        public ICircuitObserver? Observer { get; set; }
+
+        /// <summary>What this node alone has seen, where a quorum is wanted.</summary>
+        public CircuitStates? Own { get; set; }
+    }
+}
