@@ -3,7 +3,8 @@ using ReliabilityToolkit.Orleans.Simulation;
 
 return args switch
 {
-    ["seeds", .. var rest] => Seeds(rest),
+    ["seeds", .. var rest] => Seeds(Swarm.Run, rest),
+    ["breakers", .. var rest] => Seeds(BreakerSwarm.Run, rest),
     ["tiny", var steps] => Tiny(int.Parse(steps)),
     ["shapes"] => Shapes([.. Shape.All()]),
     ["shapes", .. var options] when Shape.TryParse(options) is { } shape => Shapes([shape]),
@@ -13,6 +14,7 @@ return args switch
 static int Usage()
 {
     Console.WriteLine("seeds [FIRST [COUNT]]   runs the worlds of so many seeds, and tells the first failure of each checker");
+    Console.WriteLine("breakers [FIRST [COUNT]]   the same of the worlds of breakers");
     Console.WriteLine("tiny STEPS              looks at all that can happen in so many steps in a world of two nodes and three tokens");
     Console.WriteLine("shapes                  tells what becomes of shapes of traffic, without faults, and which promises they fall short of");
     Console.WriteLine("shapes [--rate TOKENS_PER_SECOND] [--burst TOKENS] [--nodes COUNT]");
@@ -29,7 +31,7 @@ static int Tiny(int steps)
     return found is null ? 0 : 1;
 }
 
-static int Seeds(string[] args)
+static int Seeds(Func<ulong, ulong, long> run, string[] args)
 {
     var first = args.Length > 0 ? ulong.Parse(args[0]) : 1;
     var count = args.Length > 1 ? ulong.Parse(args[1]) : 2_000;
@@ -40,7 +42,7 @@ static int Seeds(string[] args)
     {
         try
         {
-            events += Swarm.Run(seed, 1);
+            events += run(seed, 1);
         }
         catch (BrokenPromiseException e)
         {

@@ -40,11 +40,13 @@ internal static class Swarm
             return Shape.Kept.FirstOrDefault(shape => shape.Run().ShortOf().Contains(promise))?.ToString();
         if (promise == "Tiny")
             return TinyWorld.Explore(TinyWorld.Steps).Found;
+        var isOfBreakers = promise is "B1" or "B2" or "B4" or "R1" or "Reference" or "Quorum" or "Poison" or "Healed";
+        Func<ulong, ulong, long> run = isOfBreakers ? BreakerSwarm.Run : Run;
         for (var seed = 1UL; seed <= count; seed++)
         {
             try
             {
-                Run(seed);
+                run(seed, 1);
             }
             catch (BrokenPromiseException e) when (e.Promise == promise)
             {

@@ -53,6 +53,9 @@ internal readonly record struct CircuitNews(
 /// <param name="Cause">Why it is in this state.</param>
 /// <param name="Reason">What was said with a kill switch.</param>
 /// <param name="Policy">By which the node goes where it is on its own.</param>
+/// <param name="TrialGeneration">
+/// In which the trials were given: where the answer is a repeated one, the circuit may have changed since, and then they are to be given back.
+/// </param>
 [GenerateSerializer, Immutable, Alias("rt.VerdictGrant")]
 internal readonly record struct VerdictGrant(
     [property: Id(0)] long Sequence,
@@ -69,4 +72,5 @@ internal readonly record struct VerdictGrant(
     [property: Id(11)] int Trials,
     [property: Id(12)] CircuitCause Cause,
     [property: Id(13)] string? Reason,
-    [property: Id(14)] CircuitBreakerPolicy? Policy);
+    [property: Id(14)] CircuitBreakerPolicy? Policy,
+    [property: Id(15)] long TrialGeneration = 0);

@@ -59,6 +59,12 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
     /// <summary>Callers who wait.</summary>
     public int AtTheDoor => _atTheDoor.Count;
 
+    /// <summary>Calls whose outcome is to be told, or on its way; for whoever checks the books.</summary>
+    public long Untold => _toTell.Sum(static telling => (long)telling.News.Calls);
+
+    /// <summary>Whether the authority answers, as far as the node knows; likewise.</summary>
+    public bool IsAuthorityHeard => !_outage.IsOn;
+
     /// <summary>Counts what has been told, or given up.</summary>
     public long Endings { get; private set; }
 
@@ -419,12 +425,15 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
     {
         var lease = grant.Policy?.TrialLease ?? default;
         var until = LeaseTerm.HeldUntil(_askedAt, lease);
-        var isOfUse = grant.State == CircuitState.HalfOpen && now < until && now < _believedUntil;
+
+        // Named for longer than the authority waits for it: what is not named any more counts as given back, and not as a failure.
+        var namedUntil = now + lease + (lease / 50);
+        var isOfUse = grant.State == CircuitState.HalfOpen && grant.TrialGeneration == grant.Generation && now < until && now < _believedUntil;
         var given = 0;
         while (isOfUse && given < grant.Trials && given < _sentAtTheDoor)
         {
             var number = grant.FirstTrial + given++;
-            _trials.Add((number, until));
+            _trials.Add((number, namedUntil));
             var caller = _atTheDoor.First!.Value;
             _atTheDoor.RemoveFirst();
             (caller.Fate, caller.Pass) = (CircuitFate.Admitted, new CircuitPass(true, grant.Generation, number, null, CircuitState.HalfOpen));

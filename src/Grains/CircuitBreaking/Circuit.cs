@@ -199,7 +199,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
         For(holder).NoteShed(request.Shed, now);
         holder.Trials = default;
         for (var i = 0; i < request.AtTheDoor && For(holder).TryBegin(request.Holder, now) is var trial && trial != 0; i++)
-            holder.Trials = (trial - i, i + 1);
+            holder.Trials = (trial - i, i + 1, For(holder).Generation);
     }
 
     private void Hear(VerdictHolders.Holder? holder, in CircuitNews news, Instant now)
@@ -221,17 +221,17 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
             _forAll.Trip(CircuitCause.Quorum, null, now);
     }
 
-    // The state that holds for a node. Its own begins in the generation of that for all, and ends with it: so a generation tells both apart.
+    // The state that holds for a node. Its own begins in the generation of that for all, and ends with it, whatever its trials come to later.
     private CircuitStates For(VerdictHolders.Holder? holder)
     {
         if (holder is null || _policy.QuorumNodes == 1 || _forAll.State != CircuitState.Closed)
             return _forAll;
         if (!IsOwnOfToday(holder))
-            holder.Own = new CircuitStates(_policy, _trials, _forAll.Generation);
+            (holder.Own, holder.OwnBeganIn) = (new CircuitStates(_policy, _trials, _forAll.Generation), _forAll.Generation);
         return holder.Own!;
     }
 
-    private bool IsOwnOfToday(VerdictHolders.Holder holder) => holder.Own?.Generation >= _forAll.Generation;
+    private bool IsOwnOfToday(VerdictHolders.Holder holder) => holder.Own is not null && holder.OwnBeganIn == _forAll.Generation;
 
     private VerdictGrant Grant(VerdictHolders.Holder holder, Instant now)
     {
@@ -253,7 +253,8 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
             holder.Trials.Count,
             circuit.Cause,
             circuit.Reason,
-            _policy);
+            _policy,
+            holder.Trials.Generation);
     }
 
     // What is different for the nodes. That a cool-down is over, they know; that nothing fails any more, they hear with the next answer.

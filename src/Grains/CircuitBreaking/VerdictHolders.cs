@@ -50,8 +50,8 @@ internal sealed class VerdictHolders
         /// <summary>Of the newest request that was taken.</summary>
         public long Sequence { get; set; }
 
-        /// <summary>The trials that its answer gave, by number.</summary>
-        public (long First, int Count) Trials { get; set; }
+        /// <summary>The trials that its answer gave, by number, and in which generation.</summary>
+        public (long First, int Count, long Generation) Trials { get; set; }
 
         /// <summary>Until when it may admit calls by what it was told.</summary>
         public Instant AdmitsUntil { get; set; }
@@ -63,5 +63,8 @@ internal sealed class VerdictHolders
 
         /// <summary>What this node alone has seen, where a quorum is wanted.</summary>
         public CircuitStates? Own { get; set; }
+
+        /// <summary>In which generation of the circuit for all that one began, and with which it ends.</summary>
+        public long OwnBeganIn { get; set; }
     }
 }

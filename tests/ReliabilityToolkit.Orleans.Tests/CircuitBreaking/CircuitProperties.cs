@@ -1,4 +1,5 @@
 using CsCheck;
+using ReliabilityToolkit.Orleans.Simulation;
 
 namespace ReliabilityToolkit.Orleans.Tests;
 

@@ -12,7 +12,7 @@ public sealed class CircuitBreakerNodeTests
     public CircuitBreakerNodeTests() => Authority.OnRenewVerdict = (request, _) =>
     {
         _requests.Add(request);
-        return new(_verdict with { Sequence = request.Sequence, Trials = Math.Min(_verdict.Trials, request.AtTheDoor) });
+        return new(_verdict with { Sequence = request.Sequence, Trials = Math.Min(_verdict.Trials, request.AtTheDoor), TrialGeneration = 3 });
     };
 
     private FakeAuthority Authority => _node.Authority;
@@ -161,7 +161,8 @@ public sealed class CircuitBreakerNodeTests
         node.Authority.OnRenewVerdict = (request, _) =>
         {
             _requests.Add(request);
-            return new(_verdict with { Sequence = request.Sequence, State = CircuitState.HalfOpen, FirstTrial = 9, Trials = request.AtTheDoor });
+            var halfOpen = _verdict with { State = CircuitState.HalfOpen, FirstTrial = 9, TrialGeneration = 3 };
+            return new(halfOpen with { Sequence = request.Sequence, Trials = request.AtTheDoor });
         };
         var breaker = node.NewBreaker(_ => throw new InvalidOperationException("a bug in the predicate")).Breaker;
         for (var i = 0; i < 2; i++)
@@ -250,7 +251,7 @@ public sealed class CircuitBreakerNodeTests
         var call = _node.NewBreaker().EnterAsync(cancellation.Token).AsTask();
         await cancellation.CancelAsync();
         await call.Awaiting(task => task).Should().ThrowAsync<OperationCanceledException>();
-        answer.SetResult(_verdict with { Sequence = 1, State = CircuitState.HalfOpen, FirstTrial = 17, Trials = 1 });
+        answer.SetResult(_verdict with { Sequence = 1, State = CircuitState.HalfOpen, FirstTrial = 17, Trials = 1, TrialGeneration = 3 });
         await ToolkitCluster.EventuallyAsync(() => Task.FromResult(_requests.Count == 2), "the trial is given back");
         _requests[1].Trials.Should().BeNull("what is not named is not in hand");
     }

@@ -1,4 +1,4 @@
-namespace ReliabilityToolkit.Orleans.Tests;
+namespace ReliabilityToolkit.Orleans.Simulation;
 
 /// <summary>
 /// The oracle: the plainest breaker there is. It does not look back when asked; each thing that time does is an event, done in its order. Calls are
@@ -15,7 +15,7 @@ internal sealed class ReferenceBreaker(int threshold, long coolDown, int halfOpe
 
     public int TrialCount => _trials.Count;
 
-    private int Round { get; set; }
+    public int Round { get; private set; }
 
     private int Successes { get; set; }
 

@@ -1,0 +1,375 @@
+namespace ReliabilityToolkit.Orleans.Simulation;
+
+/// <summary>
+/// The real machines of a breaker's nodes and its authority, under virtual time, on one thread, from one seed. The authority's clock is the true
+/// time.
+/// </summary>
+internal sealed class BreakerWorld
+{
+    private const int MostEventsAtOnce = 100_000;
+
+    private static readonly TimeSpan LastOrders = TimeSpan.FromSeconds(3);
+
+    private readonly PriorityQueue<Action, (long At, long Number)> _agenda = new();
+    private readonly Chances _chances;
+    private readonly BreakerNode[] _nodes;
+    private readonly List<BreakerAuthority> _authorities = [];
+    private readonly bool[] _hearsOld;
+    private readonly Dictionary<(int Node, bool IsUp), Instant> _partedUntil = [];
+    private readonly Dictionary<long, (Instant Until, Borrower Holder)> _trials = []; // in hand
+    private readonly HashSet<long> _trialsBegun = [];
+    private readonly Dictionary<long, Instant> _leases = [];
+    private readonly List<Ban> _bans = [];
+    private readonly Dictionary<RequestKey, Instant> _askedAgainAt = [];
+    private readonly Instant _faultsEnd;
+    private readonly Instant _end;
+    private CircuitBreakerPolicy _policy;
+    private int _mostTrials;
+    private Instant _oldDiesAt;
+    private bool _isIll;
+    private long _planned;
+    private int _incarnations;
+
+    public BreakerWorld(BreakerScenario scenario)
+    {
+        (Scenario, _chances, _policy, _mostTrials) = (scenario, new Chances(scenario.Seed), scenario.Policy(), scenario.Trials);
+        _faultsEnd = new Instant(TimeSpan.FromSeconds(scenario.Seconds).Ticks);
+        _end = _faultsEnd + scenario.HealsAfter;
+        _authorities.Add(new BreakerAuthority(this, 1L << 40, _policy));
+        _hearsOld = new bool[scenario.Nodes];
+        RejectedBy = new long[scenario.Nodes];
+        _nodes = new BreakerNode[scenario.Nodes];
+        for (var i = 0; i < _nodes.Length; i++)
+        {
+            _nodes[i] = NewNode(i);
+            PlanArrival(i);
+        }
+
+        Often(scenario.Illnesses, () => _isIll = !_isIll);
+        Often(scenario.Switches, ThrowSwitch);
+        Often(scenario.Partitions, Part);
+        Often(scenario.Pauses, () => _nodes[_chances.Next(0, _nodes.Length)].PauseUntil(Now + (LeaseTerm.OfVerdict * 2 * _chances.Next())));
+        Often(scenario.Crashes, Crash);
+        Often(scenario.Losses, LoseActivation);
+        Often(scenario.PolicyChanges, ChangePolicy);
+        Plan(_faultsEnd + LastOrders - Now, Heal);
+    }
+
+    public BreakerScenario Scenario { get; }
+
+    public BreakerAuthority Authority => _authorities[^1];
+
+    public IReadOnlyList<BreakerNode> Nodes => _nodes;
+
+    public Instant Now { get; private set; }
+
+    public long Events { get; private set; }
+
+    public long Requests { get; private set; }
+
+    /// <summary>Of these, while there may be faults.</summary>
+    public long RequestsBeforeTheEnd { get; private set; }
+
+    /// <summary>Callers who were not let through, by node.</summary>
+    public long[] RejectedBy { get; }
+
+    public long Made { get; private set; }
+
+    public long Succeeded { get; private set; }
+
+    /// <summary>Whether what one node sees cannot be a reason to reject anybody elsewhere.</summary>
+    public bool IsOneNodeBad => Scenario is { HasOneBadNode: true, Quorum: > 1, PolicyChanges: 0, Crashes: 0, Hanging: 0 };
+
+    /// <summary>Whether the time of faults is not over.</summary>
+    public bool AreThereFaults => Now < _faultsEnd;
+
+    /// <exception cref="BrokenPromiseException">A checker found something.</exception>
+    public BreakerWorld Run()
+    {
+        var eventsNow = 0;
+        while (_agenda.TryDequeue(out var action, out var key) && key.At <= _end.Ticks)
+        {
+            eventsNow = key.At == Now.Ticks ? eventsNow + 1 : 0;
+            if (eventsNow > MostEventsAtOnce)
+                throw new BrokenPromiseException("Stuck", $"time does not pass at {TimeSpan.FromTicks(Now.Ticks)}");
+            Now = new Instant(key.At);
+            Events++;
+            action();
+        }
+
+        CheckAtEnd();
+        return this;
+    }
+
+    public void Plan(TimeSpan after, Action action) => _agenda.Enqueue(action, (Now.Ticks + Math.Max(0, after.Ticks), ++_planned));
+
+    /// <summary>Something that a node notices; not while it stands still, and never when it is gone.</summary>
+    public void Plan(BreakerNode node, TimeSpan after, Action action) => Plan(after, () => Notice(node, action));
+
+    public void Send(BreakerNode node, VerdictRequest request)
+    {
+        Requests++;
+        if (AreThereFaults)
+            RequestsBeforeTheEnd++;
+        Travel(node, isUp: true, () =>
+        {
+            var grant = Hears(node).Renew(node, request);
+            Travel(node, isUp: false, () => Notice(node, () => node.OnAnswer(grant)));
+        });
+    }
+
+    public void Hint(Borrower holder, long epoch, long version)
+    {
+        if (Array.Find(_nodes, node => node.Holder == holder) is { } node)
+            Travel(node, isUp: false, () => Notice(node, () => node.OnHint(epoch, version)));
+    }
+
+    /// <summary>A switch was thrown; from now on an earlier one's ban may be over.</summary>
+    public void Thrown(BreakerAuthority authority, in CircuitOrder order)
+    {
+        if (order.Command == CircuitCommand.Reset)
+        {
+            _bans.RemoveAll(ban => ban.Authority == authority);
+            return;
+        }
+
+        var until = order.Command == CircuitCommand.Isolate ? Instant.Never : Now + _policy.CoolDown;
+        _bans.Add(new Ban(authority, order.Id.Key, until) { BansFrom = Instant.Never });
+    }
+
+    /// <summary>B1: when it has returned, it is obeyed.</summary>
+    public void Answer(BreakerNode node, BreakerAuthority authority, CircuitOrder order, CircuitObedience obedience) =>
+        Travel(node, isUp: false, () => Notice(node, () =>
+        {
+            if (!obedience.IsObeyed && _askedAgainAt.GetValueOrDefault(order.Id.Key) < Now)
+                AskAgain(node, order);
+            else if (!obedience.IsObeyed)
+                return; // the same answer once more
+            else if (authority == Authority && Now >= _oldDiesAt + LeaseTerm.OfVerdict && _bans.Find(ban => ban.Order == order.Id.Key) is { } ban)
+                ban.BansFrom = Now < ban.BansFrom ? Now : ban.BansFrom;
+        }));
+
+    /// <summary>A call was let through.</summary>
+    public void Began(BreakerNode node, in CircuitPass pass)
+    {
+        if (pass.Generation < 0)
+        {
+            if (Scenario.Fallback == CircuitFallback.Reject)
+                throw new BrokenPromiseException("R1", $"node {node.Number} goes by a breaker of its own, and should reject");
+            return;
+        }
+
+        if (pass.Trial == 0)
+        {
+            if (_bans.Find(ban => ban.BansFrom <= Now && Now < ban.Until) is { } ban)
+                throw new BrokenPromiseException("B1", $"node {node.Number} lets a call through, {Now - ban.BansFrom} after a switch had returned");
+            return;
+        }
+
+        if (!_trialsBegun.Add(pass.Trial))
+            throw new BrokenPromiseException("B2", $"trial {pass.Trial} begins twice");
+        var until = _leases.GetValueOrDefault(pass.Trial);
+        if (until <= Now)
+            throw new BrokenPromiseException("B2", $"trial {pass.Trial} begins on node {node.Number}, and was not given or is over");
+        _trials[pass.Trial] = (until, node.Holder);
+        CheckTrials(pass.Trial, pass.Generation);
+    }
+
+    /// <summary>A trial was given, for so long.</summary>
+    public void Gave(long trial) => _leases[trial] = Now + _policy.TrialLease;
+
+    public void Ended(in CircuitPass pass) => _trials.Remove(pass.Trial);
+
+    /// <summary>What the downstream makes of a call.</summary>
+    public (CircuitOutcome Outcome, TimeSpan Time) Call(BreakerNode node)
+    {
+        Made++;
+        var isBad = AreThereFaults && (Scenario.HasOneBadNode ? node.Number == 0 : _isIll);
+        var fails = _chances.Is(isBad ? Scenario.IllFailures : AreThereFaults && !Scenario.HasOneBadNode ? Scenario.WellFailures : 0);
+        var hangs = AreThereFaults && _chances.Is(Scenario.Hanging);
+        var isCancelled = _chances.Is(0.01);
+        Succeeded += fails || isCancelled ? 0 : 1;
+        var time = hangs ? TimeSpan.FromSeconds(10) : _chances.NextGap(1_000 / Scenario.CallTime);
+        return (isCancelled ? CircuitOutcome.Ignored : fails ? CircuitOutcome.Failed : CircuitOutcome.Succeeded, time);
+    }
+
+    private void CheckTrials(long trial, long generation)
+    {
+        var lender = _authorities.FindLast(authority => authority.Epoch <= trial)!;
+        var inHand = _trials.Count(other => other.Value.Until > Now && other.Key >= lender.Epoch && other.Key < lender.Epoch + (1L << 39));
+        if (inHand > _mostTrials)
+            throw new BrokenPromiseException("B2", $"{inHand} trials are under way, where {_mostTrials} may be");
+        var status = lender.Circuit.Describe(Now);
+        if (status.Generation == generation && status.TrialsInFlight < inHand)
+            throw new BrokenPromiseException("B2", $"{inHand} trials are under way, and the authority knows of {status.TrialsInFlight}");
+    }
+
+    private BreakerNode NewNode(int number) => new(this, number, ++_incarnations, _chances.Fork());
+
+    private void PlanArrival(int number) => Plan(_chances.NextGap(Scenario.Rate), () =>
+    {
+        PlanArrival(number);
+        if (!_nodes[number].IsPaused(out _))
+            _nodes[number].OnArrival();
+    });
+
+    private void Notice(BreakerNode node, Action action)
+    {
+        if (node.IsGone)
+            return;
+        if (node.IsPaused(out var until))
+            Plan(until - Now, () => Notice(node, action));
+        else
+            action();
+    }
+
+    private void Travel(BreakerNode node, bool isUp, Action arrive)
+    {
+        if (AreThereFaults)
+        {
+            if (_chances.Is(Scenario.Loss) || (_partedUntil.TryGetValue((node.Number, isUp), out var until) && until > Now))
+                return;
+            if (_chances.Is(Scenario.Duplication))
+                Plan(Time(), arrive);
+        }
+
+        Plan(Time(), arrive);
+
+        TimeSpan Time()
+        {
+            var time = TimeSpan.FromMilliseconds(Scenario.RoundTrip) / 2 * (0.8 + (0.4 * _chances.Next()));
+            if (AreThereFaults && _chances.Is(Scenario.Delay))
+                time += TimeSpan.FromMilliseconds(_chances.One(5, 50, 500, 2_000) * _chances.Next());
+            return time;
+        }
+    }
+
+    private BreakerAuthority Hears(BreakerNode node)
+    {
+        var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
+        _hearsOld[node.Number] ^= isOldAlive && _chances.Is(0.1);
+        return isOldAlive && _hearsOld[node.Number] ? _authorities[^2] : Authority;
+    }
+
+    private void Often(double perSecond, Action fault)
+    {
+        if (perSecond > 0)
+        {
+            Plan(_chances.NextGap(perSecond), () =>
+            {
+                if (!AreThereFaults)
+                    return;
+                fault();
+                Often(perSecond, fault);
+            });
+        }
+    }
+
+    private void ThrowSwitch()
+    {
+        var node = _nodes[_chances.Next(0, _nodes.Length)];
+        var command = _chances.One(CircuitCommand.Trip, CircuitCommand.Trip, CircuitCommand.Isolate, CircuitCommand.Reset);
+        Order(node, new CircuitOrder(node.Orders.Open(), command, null, TimeSpan.FromMilliseconds(250)));
+    }
+
+    // Repeated twice; if there is no answer then, it is unknown whether it was thrown.
+    private void Order(BreakerNode node, CircuitOrder order)
+    {
+        for (var i = 0; i < 3; i++)
+            Plan(node, TimeSpan.FromMilliseconds(300 * i), () =>
+            {
+                if (AreThereFaults)
+                    Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+            });
+    }
+
+    private void AskAgain(BreakerNode node, CircuitOrder order)
+    {
+        _askedAgainAt[order.Id.Key] = Now + (order.Hold / 2);
+        if (AreThereFaults)
+            Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+    }
+
+    private void Part()
+    {
+        var number = _chances.Next(0, _nodes.Length);
+        var until = Now + (LeaseTerm.OfVerdict * 3 * _chances.Next());
+        var direction = _chances.Next(0, 3);
+        if (direction != 0)
+            _partedUntil[(number, true)] = until;
+        if (direction != 1)
+            _partedUntil[(number, false)] = until;
+    }
+
+    private void Crash()
+    {
+        var number = _chances.Next(0, _nodes.Length);
+        _nodes[number].IsGone = true;
+        foreach (var (trial, (_, holder)) in _trials)
+        {
+            if (holder == _nodes[number].Holder)
+                _trials.Remove(trial);
+        }
+
+        _nodes[number] = NewNode(number);
+    }
+
+    private void LoseActivation()
+    {
+        if (Now < _oldDiesAt)
+            return; // one at a time
+        _bans.Clear(); // what is kept in memory alone is forgotten
+        _authorities.Add(new BreakerAuthority(this, Authority.Epoch + (1L << 40), _policy));
+        if (!Scenario.LivesOn)
+            return;
+        _oldDiesAt = Now + (LeaseTerm.OfVerdict * 2 * _chances.Next());
+        for (var i = 0; i < _hearsOld.Length; i++)
+            _hearsOld[i] = _chances.Is(0.5);
+    }
+
+    private void ChangePolicy()
+    {
+        var scenario = Scenario with { Threshold = _chances.Next(1, 6), Trials = _chances.Next(1, 4), TrialLease = Scenario.TrialLease * 2 };
+        _policy = scenario.Policy();
+        _mostTrials = Math.Max(_mostTrials, scenario.Trials);
+        foreach (var authority in _authorities)
+            authority.ChangeTo(_policy);
+    }
+
+    // What was under way has arrived by now. However it stands, it opens once more, and must find out by itself that all is well.
+    private void Heal()
+    {
+        _bans.Clear();
+        Authority.Obey(_nodes[0], new CircuitOrder(_nodes[0].Orders.Open(), CircuitCommand.Trip, null, default));
+        if (Authority.Circuit.Describe(Now).State == CircuitState.Isolated)
+            Authority.Obey(_nodes[0], new CircuitOrder(_nodes[0].Orders.Open(), CircuitCommand.Reset, null, default));
+    }
+
+    private void CheckAtEnd()
+    {
+        foreach (var node in _nodes)
+            node.CheckAtEnd();
+        var status = Authority.Circuit.Describe(Now);
+        if (status.State != CircuitState.Closed)
+            throw new BrokenPromiseException("Healed", $"{status} long after the last fault");
+        if (Scenario.Rate < 20)
+            return;
+        foreach (var node in _nodes)
+        {
+            if (!node.Last.IsAdmitted || node.Last.IsAlone)
+                throw new BrokenPromiseException("Healed", $"node {node.Number} goes by no word of the authority, long after the last fault");
+        }
+    }
+
+    // From when on nobody is let through by what he was told before.
+    private sealed class Ban(BreakerAuthority authority, RequestKey order, Instant until)
+    {
+        public BreakerAuthority Authority { get; } = authority;
+
+        public RequestKey Order { get; } = order;
+
+        public Instant Until { get; } = until;
+
+        public Instant BansFrom { get; set; }
+    }
+}
