@@ -44,8 +44,8 @@ internal sealed class BreakerNode : ICircuitObserver
 
     public bool IsGone { get; set; }
 
-    /// <summary>Callers who had to wait for the authority, while there may be faults.</summary>
-    public long WaitedBeforeTheEnd { get; private set; }
+    /// <summary>Callers who had to wait for the authority; not those of the first second, nor of the end.</summary>
+    public long Waited { get; private set; }
 
     /// <summary>How the last caller was decided.</summary>
     public (bool IsAdmitted, bool IsAlone) Last { get; private set; }
@@ -74,7 +74,7 @@ internal sealed class BreakerNode : ICircuitObserver
         var fate = View.Enter(Clock, out var pass, out var caller);
         if (caller is not null)
         {
-            WaitedBeforeTheEnd += _world.AreThereFaults ? 1 : 0;
+            Waited += _world.AreThereFaults && _world.Now.Ticks > TimeSpan.TicksPerSecond ? 1 : 0;
             _atTheDoor.Add((caller, _world.Now));
         }
         else
