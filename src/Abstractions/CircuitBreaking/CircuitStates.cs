@@ -33,6 +33,11 @@ internal sealed class CircuitStates
     /// </summary>
     public static readonly TimeSpan RememberedFor = TimeSpan.FromHours(1);
 
+    /// <summary>
+    /// However badly it goes, one call in a hundred is admitted: or else it would take a busy service minutes to be found well again.
+    /// </summary>
+    public const double LeastShare = 0.01;
+
     public CircuitState State { get; private set; }
 
     public long Generation { get; private set; }
@@ -66,7 +71,7 @@ internal sealed class CircuitStates
         if (_policy.SheddingFactor is not { } factor || State != CircuitState.Closed)
             return 1;
         var (succeeded, failed, shed) = _window!.Total(now);
-        return Math.Min(1, ((factor * succeeded) + 1) / (succeeded + failed + shed + 1));
+        return Math.Clamp(((factor * succeeded) + 1) / (succeeded + failed + shed + 1), LeastShare, 1);
     }
 
     /// <summary>What time alone does: a cool-down ends.</summary>

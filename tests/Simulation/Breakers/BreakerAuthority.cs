@@ -22,7 +22,7 @@ internal sealed class BreakerAuthority
         (_world, Epoch) = (world, epoch);
         Circuit = new Circuit(policy, world.Now, epoch);
         var scenario = world.Scenario;
-        if (scenario.Quorum == 1 && scenario.Ratio == 0 && scenario.PolicyChanges == 0)
+        if (scenario.Quorum == 1 && scenario.Ratio == 0 && scenario.Shedding is null && scenario.PolicyChanges == 0)
         {
             _reference = new ReferenceBreaker(
                 policy.FailureThreshold, policy.CoolDown.Ticks, policy.HalfOpenMaxCalls, policy.TrialLease.Ticks);

@@ -34,6 +34,12 @@ internal sealed record BreakerScenario
     /// <summary>The share of failures that opens; 0: as many as the threshold in a row.</summary>
     public double Ratio { get; init; }
 
+    /// <summary>How many times as many calls are admitted as succeed; absent: the circuit opens instead.</summary>
+    public double? Shedding { get; init; }
+
+    /// <summary>Calls that the downstream can serve in a second; those beyond fail at once. 0: all.</summary>
+    public double Capacity { get; init; }
+
     /// <summary>Only the first node's calls fail.</summary>
     public bool HasOneBadNode { get; init; }
 
@@ -175,6 +181,7 @@ internal sealed record BreakerScenario
         TrialLease = TimeSpan.FromMilliseconds(TrialLease),
         QuorumNodes = Quorum,
         FailureRatio = Ratio,
+        SheddingFactor = Shedding,
         MinimumThroughput = 10,
         SamplingWindow = TimeSpan.FromSeconds(1),
     };

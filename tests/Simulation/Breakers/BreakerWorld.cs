@@ -27,6 +27,8 @@ internal sealed class BreakerWorld
     private int _mostTrials;
     private Instant _oldDiesAt;
     private bool _isIll;
+    private double _canServe;
+    private Instant _servedAt;
     private long _planned;
     private int _incarnations;
 
@@ -73,8 +75,10 @@ internal sealed class BreakerWorld
     /// <summary>Callers who were not let through, by node.</summary>
     public long[] RejectedBy { get; }
 
+    /// <summary>Calls that were made, after the first five seconds and while there may be faults.</summary>
     public long Made { get; private set; }
 
+    /// <summary>Of these, so many succeeded.</summary>
     public long Succeeded { get; private set; }
 
     /// <summary>Whether what one node sees cannot be a reason to reject anybody elsewhere.</summary>
@@ -183,12 +187,14 @@ internal sealed class BreakerWorld
     /// <summary>What the downstream makes of a call.</summary>
     public (CircuitOutcome Outcome, TimeSpan Time) Call(BreakerNode node)
     {
-        Made++;
         var isBad = AreThereFaults && (Scenario.HasOneBadNode ? node.Number == 0 : _isIll);
         var fails = _chances.Is(isBad ? Scenario.IllFailures : AreThereFaults && !Scenario.HasOneBadNode ? Scenario.WellFailures : 0);
         var hangs = AreThereFaults && _chances.Is(Scenario.Hanging);
         var isCancelled = _chances.Is(0.01);
-        Succeeded += fails || isCancelled ? 0 : 1;
+        var isMeasured = AreThereFaults && Now.Ticks >= 5 * TimeSpan.TicksPerSecond;
+        fails |= AreThereFaults && Scenario.Capacity > 0 && !TryServe();
+        Made += isMeasured ? 1 : 0;
+        Succeeded += !isMeasured || fails || isCancelled ? 0 : 1;
         var time = hangs ? TimeSpan.FromSeconds(10) : _chances.NextGap(1_000 / Scenario.CallTime);
         return (isCancelled ? CircuitOutcome.Ignored : fails ? CircuitOutcome.Failed : CircuitOutcome.Succeeded, time);
     }
@@ -202,6 +208,17 @@ internal sealed class BreakerWorld
         var status = lender.Circuit.Describe(Now);
         if (status.Generation == generation && status.TrialsInFlight < inHand)
             throw new BrokenPromiseException("B2", $"{inHand} trials are under way, and the authority knows of {status.TrialsInFlight}");
+    }
+
+    // It works off what came at once in a tenth of a second.
+    private bool TryServe()
+    {
+        _canServe = Math.Min(_canServe + ((Now - _servedAt).TotalSeconds * Scenario.Capacity), Scenario.Capacity / 10);
+        _servedAt = Now;
+        if (_canServe < 1)
+            return false;
+        _canServe--;
+        return true;
     }
 
     private BreakerNode NewNode(int number) => new(this, number, ++_incarnations, _chances.Fork());

@@ -1,0 +1,358 @@
+using static ReliabilityToolkit.Orleans.Tests.Time;
+
+namespace ReliabilityToolkit.Orleans.Tests;
+
+/// <summary>What the authority lends, to whom, and what becomes of it.</summary>
+public sealed class CircuitVerdictTests
+{
+    private readonly Asker _asker = new(1);
+
+    [Fact]
+    public void Renew_Closed_IsAVerdictForItsTerm()
+    {
+        var circuit = New();
+        var node = new Node(circuit, 1);
+        node.Ask(At(0)).Should().Match<VerdictGrant>(grant => grant.State == CircuitState.Closed && grant.Term == LeaseTerm.OfVerdict
+            && !grant.IsFailing && grant.Share == 1 && grant.Sequence == 1 && grant.Epoch == 1 && grant.ComeBackAfter == default);
+        circuit.Describe(At(1.9)).Nodes.Should().Be(1);
+        circuit.Describe(At(2)).Nodes.Should().Be(0, "it has run out");
+    }
+
+    [Fact]
+    public void Renew_Failures_ShowThatSomethingFails()
+    {
+        var circuit = New();
+        var (one, other) = (new Node(circuit, 1), new Node(circuit, 2));
+        one.Ask(At(0));
+        var before = other.Ask(At(0)).Version;
+        one.Tell(At(0), Failed(1)).IsFailing.Should().BeTrue();
+        other.Ask(At(0)).Should().Match<VerdictGrant>(grant => grant.IsFailing && grant.Version > before);
+        one.Tell(At(0), new CircuitNews(1, 0, CircuitOutcome.Succeeded, 3)).IsFailing.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Renew_ManyFailuresAtOnce_CountOneByOne()
+    {
+        var circuit = New(policy => policy.FailureThreshold = 3);
+        var node = new Node(circuit, 1);
+        node.Tell(At(0), Failed(2)).State.Should().Be(CircuitState.Closed);
+        node.Tell(At(0), new CircuitNews(1, 0, CircuitOutcome.Succeeded, 1), Failed(2)).State.Should().Be(CircuitState.Closed, "in order");
+        node.Tell(At(0), Failed(1)).Should().Match<VerdictGrant>(
+            grant => grant.State == CircuitState.Open && grant.RetryAfter == Seconds(10) && grant.Cause == CircuitCause.Failures);
+    }
+
+    [Fact]
+    public void Renew_Repeated_CountsNothingTwiceAndGivesTheSameTrials()
+    {
+        var circuit = HalfOpen(trials: 2);
+        var node = new Node(circuit, 1);
+        var grant = node.Ask(At(10), atTheDoor: 5);
+        (grant.Trials, grant.TrialGeneration).Should().Be((2, grant.Generation));
+        node.Repeat(At(10)).Should().Be(grant);
+        circuit.Describe(At(10)).TrialsInFlight.Should().Be(2);
+        grant.ComeBackAfter.Should().Be(Circuit.ComeBackAfter, "all places are taken");
+    }
+
+    [Fact]
+    public void Renew_OutOfDate_GetsTheVoidAnswer()
+    {
+        var circuit = New(policy => policy.FailureThreshold = 1);
+        var node = new Node(circuit, 1);
+        node.Ask(At(0));
+        node.Ask(At(0));
+        circuit.Renew(node.Request(1) with { Outcomes = [Failed(1)] }, At(0)).Should().Be(default(VerdictGrant));
+        circuit.Describe(At(0)).State.Should().Be(CircuitState.Closed);
+    }
+
+    [Fact]
+    public void Renew_TrialThatIsNotNamed_IsFree()
+    {
+        // The answer to the request for it was lost: the place was taken until the trial's lease ended.
+        var circuit = HalfOpen();
+        var (one, other) = (new Node(circuit, 1), new Node(circuit, 2));
+        var trial = one.Ask(At(10), atTheDoor: 1).FirstTrial;
+        other.Ask(At(10), atTheDoor: 1).Trials.Should().Be(0);
+        one.Name(At(10), trial);
+        other.Ask(At(10), atTheDoor: 1).Trials.Should().Be(0, "it is in hand");
+        one.Ask(At(10));
+        other.Ask(At(10), atTheDoor: 1).Trials.Should().Be(1, "it is not any more");
+        circuit.Describe(At(10)).State.Should().Be(CircuitState.HalfOpen, "and that is no failure");
+    }
+
+    [Fact]
+    public void Renew_TrialAnsweredInTheSameRequest_IsCountedAndNotDropped()
+    {
+        var circuit = HalfOpen();
+        var node = new Node(circuit, 1);
+        var grant = node.Ask(At(10), atTheDoor: 1);
+        node.Tell(At(10), new CircuitNews(grant.Generation, grant.FirstTrial, CircuitOutcome.Succeeded, 1)).State.Should().Be(CircuitState.Closed);
+    }
+
+    [Fact]
+    public void Renew_RepeatedAfterATrip_SaysInWhichGenerationTheTrialWasGiven()
+    {
+        // 1099511627819 was given, the circuit tripped and was half open again; the repeated answer made it a trial of today's (simulated, seed 200).
+        var circuit = HalfOpen();
+        var node = new Node(circuit, 1);
+        var before = node.Ask(At(10), atTheDoor: 1);
+        circuit.Obey(Order(CircuitCommand.Trip), At(11));
+        var after = node.Repeat(At(22));
+        (after.State, after.Trials, after.TrialGeneration).Should().Be((CircuitState.HalfOpen, 1, before.Generation));
+        after.Generation.Should().BeGreaterThan(before.Generation);
+        node.Ask(At(22), atTheDoor: 1).TrialGeneration.Should().Be(after.Generation, "given back, and given anew");
+    }
+
+    [Fact]
+    public void Renew_BySomebodyWhoKnowsASuccessor_IsNotAnsweredAnyMore()
+    {
+        var circuit = New();
+        var node = new Node(circuit, 1);
+        circuit.Renew(node.Request(1) with { Epoch = 2 }, At(0)).Should().Be(default(VerdictGrant));
+        new Node(circuit, 2).Ask(At(0)).Should().Be(default(VerdictGrant));
+    }
+
+    public static TheoryData<string, int, int, long, CircuitOutcome, int> Impossible => new()
+    {
+        { "sequence", 0, 0, 0, CircuitOutcome.Failed, 1 },
+        { "at the door", 1, -1, 0, CircuitOutcome.Failed, 1 },
+        { "shed", 1, 0, -1, CircuitOutcome.Failed, 1 },
+        { "outcome", 1, 0, 0, (CircuitOutcome)9, 1 },
+        { "calls", 1, 0, 0, CircuitOutcome.Failed, 0 },
+    };
+
+    [Theory]
+    [MemberData(nameof(Impossible))]
+    public void Renew_WhatNoNodeSays_IsRefusedAndChangesNothing(
+        string what, int sequence, int atTheDoor, long shed, CircuitOutcome outcome, int calls)
+    {
+        var circuit = New(policy => policy.FailureThreshold = 1);
+        var request = new VerdictRequest(
+            new Borrower(Guid.NewGuid(), 1), sequence, 0, 0, atTheDoor, null, [Failed(1), new CircuitNews(1, 0, outcome, calls)], shed);
+        circuit.Invoking(it => it.Renew(request, At(0))).Should().Throw<ArgumentException>(what);
+        circuit.Describe(At(0)).State.Should().Be(CircuitState.Closed);
+        new Node(circuit, 1).Ask(At(0)).State.Should().Be(CircuitState.Closed);
+    }
+
+    [Fact]
+    public void Trip_ReturnsWhenAllWhoMayAdmitHaveSaidThatTheyKnow()
+    {
+        var circuit = New();
+        var (one, other, idle) = (new Node(circuit, 1), new Node(circuit, 2), new Node(circuit, 3));
+        idle.Ask(At(2));
+        one.Ask(At(5));
+        other.Ask(At(6));
+        var trip = Order(CircuitCommand.Trip, "a test");
+        circuit.Obey(trip, At(6.5)).Should().Be(new CircuitObedience(true, 2, 0, 0, Seconds(1.5)), "the third's has run out long ago");
+        circuit.IsAwaitingObedience(At(6.5)).Should().BeTrue();
+        circuit.Describe(At(6.5)).Should().Match<CircuitBreakerStatus>(
+            status => status.State == CircuitState.Open && status.Cause == CircuitCause.Tripped && status.Reason == "a test");
+
+        one.Ask(At(6.6));
+        circuit.Obey(trip, At(6.6)).Pending.Should().Be(2, "it hears of it, and may not have heard yet");
+        one.Ask(At(6.7));
+        circuit.Obey(trip, At(6.7)).Should().Be(new CircuitObedience(true, 1, 1, 0, Seconds(1.3)));
+        circuit.Obey(trip, At(8)).Should().Match<CircuitObedience>(it => it.IsObeyed && it.Acknowledged == 1 && it.RanOut == 1);
+        circuit.IsAwaitingObedience(At(8)).Should().BeFalse();
+    }
+
+    [Fact]
+    public void Trip_OfAYoungActivation_WaitsForWhatAPredecessorMayHaveLent()
+    {
+        var circuit = New();
+        var trip = Order(CircuitCommand.Trip);
+        circuit.Obey(trip, At(0.5)).Should().Be(new CircuitObedience(true, 0, 0, 0, Seconds(1.5)));
+        circuit.Obey(trip, At(2)).IsObeyed.Should().BeTrue();
+        circuit.Obey(Order(CircuitCommand.Trip), At(3)).IsObeyed.Should().BeTrue();
+    }
+
+    [Fact]
+    public void Trip_AskedAboutAgain_IsNotThrownAgain()
+    {
+        var circuit = New();
+        var trip = Order(CircuitCommand.Trip);
+        circuit.Obey(trip, At(0));
+        circuit.Obey(trip, At(1));
+        circuit.Describe(At(1)).RetryAfter.Should().Be(Seconds(9));
+    }
+
+    [Fact]
+    public void Trip_NodeThatWasLentAnewSince_IsHeldAgainstWhatItHadThen()
+    {
+        // It knows of the trip, and of the reset after it, and has a new verdict: that one need not run out.
+        var circuit = New();
+        var node = new Node(circuit, 1);
+        node.Ask(At(5));
+        var trip = Order(CircuitCommand.Trip);
+        circuit.Obey(trip, At(6));
+        circuit.Obey(Order(CircuitCommand.Reset), At(6.1));
+        node.Ask(At(6.9)).State.Should().Be(CircuitState.Closed);
+        circuit.Obey(trip, At(6.95)).ObeyedAfter.Should().Be(Seconds(0.05));
+        circuit.Obey(trip, At(7)).Should().Match<CircuitObedience>(it => it.IsObeyed && it.RanOut == 1);
+    }
+
+    [Fact]
+    public void Obey_WhatIsNoOrder_IsRefusedAndChangesNothing()
+    {
+        var circuit = New();
+        circuit.Invoking(it => it.Obey(Order(CircuitCommand.None), At(0))).Should().Throw<ArgumentOutOfRangeException>();
+        circuit.Invoking(it => it.Obey(Order(CircuitCommand.Trip, new string('x', 1_001)), At(0))).Should().Throw<ArgumentException>();
+        circuit.Describe(At(0)).State.Should().Be(CircuitState.Closed);
+        circuit.Obey(Order(CircuitCommand.Isolate, new string('x', 1_000)), At(0));
+        circuit.Describe(At(0)).State.Should().Be(CircuitState.Isolated);
+    }
+
+    [Fact]
+    public void Hints_OfAChange_GoToThoseWhoMayGoByWhatWas()
+    {
+        var circuit = New(policy => policy.FailureThreshold = 2);
+        var (one, silent, deaf) = (new Node(circuit, 1, isListening: true), new Node(circuit, 2, isListening: true), new Node(circuit, 3));
+        silent.Ask(At(0));
+        one.Ask(At(5));
+        deaf.Ask(At(5));
+        Hinted(circuit, At(5)).Should().BeEmpty();
+        deaf.Tell(At(5), Failed(1));
+        Hinted(circuit, At(5)).Should().Equal([1], "something fails");
+        Hinted(circuit, At(5)).Should().BeEmpty("once");
+        deaf.Tell(At(5), Failed(1));
+        Hinted(circuit, At(5)).Should().Equal([1], "it has opened");
+        circuit.Describe(At(15));
+        Hinted(circuit, At(15)).Should().BeEmpty("that the cool-down is over they know");
+    }
+
+    [Fact]
+    public void Hints_ThatSomethingFailsAgain_AreFew()
+    {
+        var circuit = New();
+        var (failing, other) = (new Node(circuit, 1), new Node(circuit, 2, isListening: true));
+        other.Ask(At(5));
+        var hints = 0;
+        for (var i = 0; i < 100; i++)
+        {
+            failing.Tell(At(5 + (i / 100.0)), Failed(1), new CircuitNews(1, 0, CircuitOutcome.Succeeded, 1));
+            failing.Tell(At(5 + (i / 100.0)), Failed(1));
+            hints += Hinted(circuit, At(5 + (i / 100.0))).Length;
+            failing.Tell(At(5 + (i / 100.0)), new CircuitNews(1, 0, CircuitOutcome.Succeeded, 1));
+        }
+
+        hints.Should().Be(4, "one in 250 ms");
+    }
+
+    [Fact]
+    public void Quorum_OneNodeThatFails_IsRejectedAlone()
+    {
+        var circuit = New(policy => (policy.QuorumNodes, policy.FailureThreshold) = (2, 3));
+        var (bad, good) = (new Node(circuit, 1), new Node(circuit, 2));
+        bad.Tell(At(0), Failed(3)).Should().Match<VerdictGrant>(grant => grant.State == CircuitState.Open && grant.RetryAfter == Seconds(10));
+        good.Ask(At(0)).State.Should().Be(CircuitState.Closed);
+        circuit.Describe(At(0)).State.Should().Be(CircuitState.Closed);
+        circuit.MemorableUntil.Should().Be(At(10) + CircuitStates.RememberedFor);
+
+        var trial = bad.Ask(At(10), atTheDoor: 1);
+        trial.Trials.Should().Be(1, "it has trials of its own");
+        bad.Tell(At(10), new CircuitNews(trial.Generation, trial.FirstTrial, CircuitOutcome.Succeeded, 1)).State.Should().Be(CircuitState.Closed);
+    }
+
+    [Fact]
+    public void Quorum_OfFailingNodes_OpensForAll()
+    {
+        var circuit = New(policy => (policy.QuorumNodes, policy.FailureThreshold) = (2, 3));
+        var (one, two, good) = (new Node(circuit, 1), new Node(circuit, 2), new Node(circuit, 3));
+        one.Tell(At(0), Failed(3));
+        two.Tell(At(1), Failed(2)).State.Should().Be(CircuitState.Closed);
+        two.Tell(At(1), Failed(1)).Cause.Should().Be(CircuitCause.Quorum);
+        good.Ask(At(1)).Should().Match<VerdictGrant>(grant => grant.State == CircuitState.Open && grant.RetryAfter == Seconds(10));
+
+        var trial = good.Ask(At(11), atTheDoor: 1);
+        good.Tell(At(11), new CircuitNews(trial.Generation, trial.FirstTrial, CircuitOutcome.Succeeded, 1)).State.Should().Be(CircuitState.Closed);
+        one.Ask(At(11)).State.Should().Be(CircuitState.Closed, "what each saw is forgotten with it");
+    }
+
+    [Fact]
+    public void Quorum_OfANewPolicy_IsThatOfToday()
+    {
+        var circuit = New(policy => (policy.QuorumNodes, policy.FailureThreshold) = (2, 3));
+        new Node(circuit, 1).Tell(At(0), Failed(3));
+        circuit.ChangeTo(new CircuitBreakerPolicy { QuorumNodes = 1, FailureThreshold = 3 }, At(1));
+        new Node(circuit, 1).Ask(At(1)).State.Should().Be(CircuitState.Closed, "there are no circuits of single nodes any more");
+        circuit.ChangeTo(new CircuitBreakerPolicy { QuorumNodes = 2, FailureThreshold = 3 }, At(1));
+        circuit.Enter(At(1)).IsAdmitted.Should().BeTrue();
+        circuit.Report(new CircuitNews(1, 0, CircuitOutcome.Failed, 3), At(1));
+        circuit.Enter(At(1)).IsAdmitted.Should().BeFalse("those without the client library count as one node");
+        circuit.Describe(At(1)).State.Should().Be(CircuitState.Closed);
+    }
+
+    [Fact]
+    public void Shed_CallsAreTold_AndTheShareFollows()
+    {
+        var circuit = New(policy => policy.SheddingFactor = 2);
+        var node = new Node(circuit, 1);
+        node.Tell(At(0), new CircuitNews(1, 0, CircuitOutcome.Succeeded, 10), Failed(29)).Share.Should().Be(21.0 / 40);
+        circuit.Renew(node.Request(9) with { Shed = 40 }, At(0)).Should().Match<VerdictGrant>(grant => grant.Share == 21.0 / 80 && !grant.IsFailing);
+    }
+
+    [Fact]
+    public void Holders_SilentForLong_AreForgotten()
+    {
+        var holders = new VerdictHolders();
+        var (one, two) = (new Borrower(Guid.NewGuid(), 1), new Borrower(Guid.NewGuid(), 1));
+        var first = holders.Hear(one, At(0));
+        holders.Hear(two, At(1));
+        holders.Hear(one, At(2)).Should().BeSameAs(first);
+        holders.ForgetSilent(At(1));
+        holders.Known.Should().HaveCount(2);
+        holders.ForgetSilent(At(1.5));
+        holders.Known.Should().Equal(first);
+        holders.ForgetSilent(At(3));
+        holders.Hear(one, At(3)).Should().NotBeSameAs(first);
+    }
+
+    private static int[] Hinted(Circuit circuit, Instant now) => [.. circuit.TakeHints(now).Select(holder => holder.Borrower.Channel)];
+
+    private static CircuitNews Failed(int calls) => new(1, 0, CircuitOutcome.Failed, calls);
+
+    private static Circuit New(Action<CircuitBreakerPolicy>? configure = null)
+    {
+        var policy = new CircuitBreakerPolicy { CoolDown = Seconds(10) };
+        configure?.Invoke(policy);
+        policy.Validate().Should().BeEmpty();
+        return new Circuit(policy, At(0), epoch: 1);
+    }
+
+    // Since 10 s.
+    private Circuit HalfOpen(int trials = 1)
+    {
+        var circuit = New(policy => policy.HalfOpenMaxCalls = trials);
+        circuit.Obey(Order(CircuitCommand.Trip), At(0));
+        return circuit;
+    }
+
+    private CircuitOrder Order(CircuitCommand command, string? reason = null) => new(_asker.Next(), command, reason, default);
+
+    private sealed class Node(Circuit circuit, int number, bool isListening = false) : ICircuitObserver
+    {
+        private VerdictRequest _last;
+        private long _sequence;
+        private long _version;
+
+        public VerdictRequest Request(long sequence) =>
+            new(new Borrower(new Guid(number, 0, 0, new byte[8]), number), sequence, 1, _version, 0, null, null, 0, isListening ? this : null);
+
+        public VerdictGrant Ask(Instant now, int atTheDoor = 0) => Send(Request(++_sequence) with { AtTheDoor = atTheDoor }, now);
+
+        public VerdictGrant Tell(Instant now, params CircuitNews[] news) => Send(Request(++_sequence) with { Outcomes = news }, now);
+
+        public VerdictGrant Name(Instant now, long trial) => Send(Request(++_sequence) with { Trials = [trial] }, now);
+
+        public VerdictGrant Repeat(Instant now) => circuit.Renew(_last, now);
+
+        void ICircuitObserver.Changed(int channel, long epoch, long version) => throw new NotSupportedException();
+
+        private VerdictGrant Send(VerdictRequest request, Instant now)
+        {
+            _last = request;
+            var grant = circuit.Renew(request, now);
+            _version = grant.Version;
+            return grant;
+        }
+    }
+}
