@@ -108,8 +108,8 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
     /// <param name="caller">Where he waits.</param>
     public CircuitFate Enter(Instant now, out CircuitPass pass, out CircuitCaller? caller)
     {
-        Advance(now);
         _isUsed = true;
+        Advance(now);
         caller = null;
         var fate = Decide(now, out pass);
         if (fate == CircuitFate.AtTheDoor)

@@ -111,7 +111,11 @@ public sealed class CircuitStatesTests
     [Fact]
     public void CoolDown_ThatGrows_DoesSoWithEachFailedTrialUpToItsBound()
     {
-        var circuit = New(policy => (policy.CoolDown, policy.CoolDownGrowth, policy.MaxCoolDown, policy.FailureThreshold) = (Seconds(10), 2, Seconds(35), 1));
+        var circuit = New(policy =>
+        {
+            (policy.CoolDown, policy.CoolDownGrowth, policy.MaxCoolDown) = (Seconds(10), 2, Seconds(35));
+            policy.FailureThreshold = 1;
+        });
         Report(circuit, CircuitOutcome.Failed, 1, At(0));
         foreach (var (at, next) in new[] { (10.0, 20.0), (30, 35), (65, 35) })
         {

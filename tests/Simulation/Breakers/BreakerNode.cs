@@ -167,7 +167,8 @@ internal sealed class BreakerNode : ICircuitObserver
             _telling.Add((telling, _world.Now));
         else if (isKnown && outcome == CircuitOutcome.Failed && pass.Generation == _taken.Grant.Generation && pass.Trial == 0)
             throw new BrokenPromiseException("B4", $"a failure on node {Number} was not told");
-        if (isKnown && outcome == CircuitOutcome.Succeeded && View.Untold == before && pass.Trial == 0 && _world.Scenario is { Ratio: 0, Shedding: null })
+        var isLeftOut = outcome == CircuitOutcome.Succeeded && View.Untold == before && pass.Trial == 0;
+        if (isKnown && isLeftOut && _world.Scenario is { Ratio: 0, Shedding: null })
             CheckSilence(pass);
         Follow();
     }
