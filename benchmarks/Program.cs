@@ -12,10 +12,17 @@ if (args is [DriverProcess.Argument, .. var driven])
     return 0;
 }
 
+if (args is [WatcherProcess.Argument, var gatewayPort])
+{
+    await WatcherProcess.WatchAsync(gatewayPort);
+    return 0;
+}
+
 IScenario[] scenarios =
 [
     new LimiterInProcess(), new LimiterOverTcp(), new BreakerAndBulkhead(), new LimiterBesideBuiltIn(), new LimiterBesideRedis(),
-    new LimiterAcrossProcesses(), new TenThousandTenants(), new RetryOverhead(), new IdleGrainMemory(),
+    new LimiterAcrossProcesses(), new TenThousandTenants(), new BreakerBesidePolly(), new KillSwitch(), new BreakersInUse(), new RetryOverhead(),
+    new IdleGrainMemory(),
 ];
 var settings = args.Contains("--quick") ? Settings.Quick : Settings.Full;
 string[] rest = [.. args.Where(argument => argument != "--quick")];

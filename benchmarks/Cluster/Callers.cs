@@ -50,14 +50,14 @@ internal static class Callers
         return calls;
     };
 
-    public static Func<StopSignal, Task<long>> EnterAndReport(ClusterCircuitBreaker breaker) => async stop =>
+    public static Func<StopSignal, Task<long>> EnterAndReport(ICircuitBreakerGrain breaker) => async stop =>
     {
         var calls = 0L;
         for (; !stop.IsSet; calls++)
         {
-            var ticket = await breaker.TryEnterAsync();
-            RequireYes(ticket.IsAdmitted);
-            await ticket.Succeed();
+            var pass = await breaker.EnterAsync();
+            RequireYes(pass.IsAdmitted);
+            await breaker.ReportAsync(pass, CircuitOutcome.Succeeded);
         }
 
         return calls;

@@ -37,6 +37,11 @@ internal sealed record Target(string Text, Func<Row, bool> IsMetBy)
     public static readonly Target OneAndAThird = new("ratio >= 1.3", row => row.Ratio is { Median: >= 1.3 });
     public static readonly Target FourTimes = new("ratio >= 4", row => row.Ratio is { Median: >= 4 });
     public static readonly Target FiveHundredTimes = new("ratio >= 500", row => row.Ratio is { Median: >= 500 });
+    public static readonly Target TenTimesAndNoAllocation =
+        new("ratio >= 10, 0 B allocated", row => row is { Ratio.Median: >= 10, AllocatedBytes: < 0.5 });
+
+    public static readonly Target TwoMilliseconds = new("value <= 2 ms", row => row.Value <= 2);
+    public static readonly Target TenMilliseconds = new("value <= 10 ms", row => row.Value <= 10);
     public static readonly Target NoAllocation = new("0 B allocated", row => row.AllocatedBytes < 0.5);
     public static readonly Target SmallGrain = new("value <= 2600 B", row => row.Value <= 2_600);
 }

@@ -11,7 +11,8 @@ internal sealed class BreakerAndBulkhead : IScenario
         var raw = new Contender(
             "Two raw empty grain calls, in process, 64 callers", Callers.PingTwice(silo.Grains.GetGrain<IEmptyGrain>(Silo.Policy)));
         var breaker = new Contender(
-            "ClusterCircuitBreaker enter and report, in process, 64 callers", Callers.EnterAndReport(silo.Toolkit.GetCircuitBreaker(Silo.Policy)));
+            "ICircuitBreakerGrain enter and report, in process, 64 callers",
+            Callers.EnterAndReport(silo.Grains.GetGrain<ICircuitBreakerGrain>(Silo.Policy)));
         var bulkhead = new Contender(
             "ClusterBulkhead acquire and release, in process, 64 callers", Callers.AcquireAndRelease(silo.Toolkit.GetBulkhead(Silo.Policy)));
         var contest = await Contest.RunAsync(settings, 64, raw, breaker, bulkhead);
