@@ -123,7 +123,8 @@ internal sealed class BreakerBesidePolly : IScenario
         {
             for (var i = 0; i < Batch; i++)
             {
-                var outcome = await polly.ExecuteOutcomeAsync(static (_, state) => ValueTask.FromResult(Polly.Outcome.FromResult(state)), context, 42);
+                var outcome = await polly.ExecuteOutcomeAsync(
+                    static (_, state) => ValueTask.FromResult(Polly.Outcome.FromResult(state)), context, 42);
                 if (outcome.Exception is not BrokenCircuitException)
                     throw new InvalidOperationException("Admitted.");
             }

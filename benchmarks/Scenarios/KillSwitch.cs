@@ -2,7 +2,9 @@ using System.Diagnostics;
 
 namespace ReliabilityToolkit.Orleans.Benchmarks;
 
-/// <summary>Three silos and three nodes, each a process of its own, and one breaker: how long a trip takes, and until the last node obeys it.</summary>
+/// <summary>
+/// Three silos and three nodes, each a process of its own, and one breaker: how long a trip takes, and until the last node obeys it.
+/// </summary>
 internal sealed class KillSwitch : IScenario
 {
     public string Name => "switch";

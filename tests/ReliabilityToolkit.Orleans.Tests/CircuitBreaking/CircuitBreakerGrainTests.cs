@@ -20,7 +20,8 @@ public sealed class CircuitBreakerGrainTests : IDisposable, ICircuitObserver
     {
         var settings = new PolicyMonitor
         {
-            Write = policies => policies.CircuitBreakers["api"] = new CircuitBreakerPolicy { FailureThreshold = 2, CoolDown = TimeSpan.FromSeconds(10) },
+            Write = policies =>
+                policies.CircuitBreakers["api"] = new CircuitBreakerPolicy { FailureThreshold = 2, CoolDown = TimeSpan.FromSeconds(10) },
         };
         _source = new PolicySource(settings, new LogBook<PolicySource>());
         _activation = new FakeActivation("rt.breaker", "api/key", _time);
