@@ -83,6 +83,44 @@ public sealed class CircuitBreakerClusterTests(ToolkitCluster cluster)
             ticket.IsAdmitted.Should().BeTrue();
     }
 
+    /// <summary>B1, with calls under way on three silos and outside.</summary>
+    [Fact]
+    public async Task Breaker_TripWhileCallsAreUnderWay_LetsNobodyThroughOnceItHasReturned()
+    {
+        using var end = new CancellationTokenSource();
+        var admittedAt = new System.Collections.Concurrent.ConcurrentQueue<long>();
+        var admittedOnce = cluster.Nodes.Select(_ => new TaskCompletionSource()).ToArray();
+        var callers = cluster.Nodes.Select((node, i) => Task.Run(async () =>
+        {
+            while (!end.IsCancellationRequested)
+            {
+                var at = System.Diagnostics.Stopwatch.GetTimestamp();
+                var ticket = await node.GetCircuitBreaker("five", _key).TryEnterAsync();
+                if (ticket.IsAdmitted)
+                {
+                    admittedAt.Enqueue(at);
+                    admittedOnce[i].TrySetResult();
+                }
+
+                await Task.Yield();
+                await ticket.Succeed();
+            }
+        })).ToArray();
+        await Task.WhenAll(admittedOnce.Select(once => once.Task)).WaitAsync(TimeSpan.FromSeconds(20));
+
+        var result = await cluster.Nodes[1].GetCircuitBreaker("five", _key).TripAsync("a test");
+        var returnedAt = System.Diagnostics.Stopwatch.GetTimestamp();
+        result.Acknowledged.Should().BeInRange(1, 4);
+        (result.Acknowledged + result.RanOut).Should().Be(4);
+        foreach (var node in cluster.Nodes)
+            (await node.GetCircuitBreaker("five", _key).TryEnterAsync()).IsAdmitted.Should().BeFalse();
+        await end.CancelAsync();
+        await Task.WhenAll(callers);
+        admittedAt.Should().NotBeEmpty().And.OnlyContain(at => at < returnedAt);
+        (await cluster.Outside.GetCircuitBreaker("five", _key).GetStatusAsync())
+            .Should().Match<CircuitBreakerStatus>(status => status.Cause == CircuitCause.Tripped && status.Reason == "a test");
+    }
+
     [Fact]
     public async Task Breaker_CallsUnderWayWhenTripped_DoNotCountLater()
     {

@@ -56,6 +56,18 @@ public sealed class StoppedHostTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Breaker_OfANodeCutOff_IsClosedNoLongerThanItsVerdict()
+    {
+        var breaker = Toolkit.GetCircuitBreaker("obedient");
+        (await breaker.TryEnterAsync()).IsAdmitted.Should().BeTrue();
+        var silo = ((InProcessSiloHandle)_cluster.Primary!).SiloHost.Services.GetRequiredService<IReliabilityToolkit>();
+        await _cluster.StopClusterClientAsync();
+
+        (await silo.GetCircuitBreaker("obedient").TripAsync()).Should().Match<KillSwitchResult>(it => it.Acknowledged + it.RanOut <= 1);
+        await breaker.Awaiting(it => it.TryEnterAsync().AsTask()).Should().ThrowAsync<AuthorityUnavailableException>();
+    }
+
+    [Fact]
     public async Task Client_StopsDuringABreakersCall_TheCallersResultIsHis()
     {
         var breaker = Toolkit.GetCircuitBreaker("payments");
@@ -119,12 +131,14 @@ public sealed class StoppedHostTests : IAsyncLifetime
             .AddReliabilityToolkit(toolkit => toolkit
                 .AddRateLimiter("api", policy => policy.Burst = 1_000)
                 .AddCircuitBreaker("payments")
+                .AddCircuitBreaker("obedient")
                 .AddBulkhead("database"));
     }
 
     private sealed class ClientSetup : IClientBuilderConfigurator
     {
         public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) =>
-            clientBuilder.AddOutgoingGrainCallFilter(NoteAsync).AddReliabilityToolkit();
+            clientBuilder.AddOutgoingGrainCallFilter(NoteAsync)
+                .AddReliabilityToolkit(options => options.CircuitFallback["obedient"] = CircuitFallback.Reject);
     }
 }
