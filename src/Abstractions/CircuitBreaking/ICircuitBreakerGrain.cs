@@ -36,7 +36,10 @@ public interface ICircuitBreakerGrain : IGrainWithStringKey
     [Alias("Isolate")]
     ValueTask<KillSwitchResult> IsolateAsync(string? reason = null);
 
-    /// <summary>Closes the circuit and forgets its failures. Calls under way belong to the past and no longer count.</summary>
+    /// <summary>
+    /// Closes the circuit and forgets its failures; calls under way belong to the past and no longer count. Returns when the nodes have heard of it,
+    /// and within 2 s.
+    /// </summary>
     /// <inheritdoc cref="TripAsync"/>
     [Alias("Reset")]
     ValueTask ResetAsync(string? reason = null);

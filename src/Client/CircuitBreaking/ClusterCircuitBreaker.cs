@@ -151,7 +151,10 @@ public sealed class ClusterCircuitBreaker
     public Task<KillSwitchResult> IsolateAsync(string? reason = null, CancellationToken cancellationToken = default) =>
         _node.CommandAsync(CircuitCommand.Isolate, reason, cancellationToken);
 
-    /// <summary>Closes the circuit and forgets its failures; calls under way no longer count. Nodes hear of it in the background.</summary>
+    /// <summary>
+    /// Closes the circuit and forgets its failures; calls under way no longer count. Returns when the nodes that use it have heard of it, and within
+    /// 2 s.
+    /// </summary>
     /// <inheritdoc cref="TripAsync"/>
     public Task ResetAsync(string? reason = null, CancellationToken cancellationToken = default) =>
         _node.CommandAsync(CircuitCommand.Reset, reason, cancellationToken);

@@ -103,21 +103,31 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
         if (_switches.Look(order.Id.Key, now) is { } obedience)
             return obedience;
         _switches.Forget(new Instant(now.Ticks - CallTimeouts.AnswersKeptFor.Ticks));
-        if (order.Command == CircuitCommand.Reset)
+        switch (order.Command)
         {
-            _forAll.Reset(order.Reason);
-            Show(now);
-            return new CircuitObedience(true, 0, 0, 0, default);
+            case CircuitCommand.Reset:
+                _forAll.Reset(order.Reason);
+                break;
+            case CircuitCommand.Isolate:
+                _forAll.Isolate(order.Reason);
+                break;
+            default:
+                _forAll.Trip(CircuitCause.Tripped, order.Reason, now);
+                break;
         }
 
-        if (order.Command == CircuitCommand.Isolate)
-            _forAll.Isolate(order.Reason);
-        else
-            _forAll.Trip(CircuitCause.Tripped, order.Reason, now);
         Show(now);
 
-        // A predecessor may have lent verdicts shortly before this activation was born.
-        _switches.Throw(order.Id.Key, _version, _holders.Known, _bornAt + LeaseTerm.OfVerdict, now);
+        // A predecessor may have lent verdicts shortly before this activation was born. A reset is only waited for by those who listen.
+        if (order.Command == CircuitCommand.Reset)
+            _switches.Throw(order.Id.Key, _version, _holders.Known.Select(static holder => (holder, holder.HeardAt + LeaseTerm.OfVerdict)), now, now);
+        else
+            _switches.Throw(
+                order.Id.Key,
+                _version,
+                _holders.Known.Select(static holder => (holder, holder.AdmitsUntil)),
+                _bornAt + LeaseTerm.OfVerdict,
+                now);
         return _switches.Look(order.Id.Key, now)!.Value;
     }
 

@@ -14,16 +14,16 @@ internal sealed class KillSwitches
     /// <summary>Notes one that has just been thrown.</summary>
     /// <param name="key">The order's number.</param>
     /// <param name="version">From which on a node knows.</param>
-    /// <param name="holders">All nodes.</param>
+    /// <param name="holders">All nodes, and until when each may go by what it was told before.</param>
     /// <param name="unknownUntil">Until when there may be verdicts of which nothing is known.</param>
     /// <param name="now">The grain's instant.</param>
-    public void Throw(RequestKey key, long version, IEnumerable<VerdictHolders.Holder> holders, Instant unknownUntil, Instant now) =>
+    public void Throw(RequestKey key, long version, IEnumerable<(VerdictHolders.Holder, Instant)> holders, Instant unknownUntil, Instant now) =>
         _thrown.Add(new Switch(
             key,
             version,
             unknownUntil,
             now,
-            [.. holders.Where(holder => holder.AdmitsUntil > now).Select(static holder => new Pending(holder, holder.AdmitsUntil))]));
+            [.. holders.Select(static holder => new Pending(holder.Item1, holder.Item2)).Where(pending => pending.Until > now)]));
 
     /// <summary>How far one is obeyed; null: it is not known.</summary>
     public CircuitObedience? Look(RequestKey key, Instant now) => _thrown.Find(thrown => thrown.Key == key)?.Look(now);

@@ -166,6 +166,21 @@ public sealed class CircuitVerdictTests
     }
 
     [Fact]
+    public void Reset_ReturnsWhenThoseWhoListenHaveHeardOfIt()
+    {
+        var circuit = New();
+        circuit.Obey(Order(CircuitCommand.Isolate), At(0));
+        var (listens, idle) = (new Node(circuit, 1), new Node(circuit, 2));
+        idle.Ask(At(1));
+        listens.Ask(At(5));
+        var reset = Order(CircuitCommand.Reset);
+        circuit.Obey(reset, At(5)).Should().Be(new CircuitObedience(true, 1, 0, 0, Seconds(2)));
+        listens.Ask(At(5));
+        listens.Ask(At(5));
+        circuit.Obey(reset, At(5)).Should().Be(new CircuitObedience(true, 0, 1, 0, default));
+    }
+
+    [Fact]
     public void Trip_AskedAboutAgain_IsNotThrownAgain()
     {
         var circuit = New();

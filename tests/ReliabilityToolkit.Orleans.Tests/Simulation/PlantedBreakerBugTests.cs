@@ -16,14 +16,14 @@ public sealed class PlantedBreakerBugTests
             "A switch returns without waiting for those who may not know",
             "B1",
             Switches,
-            "holders.Where(holder => holder.AdmitsUntil > now)",
-            "holders.Where(holder => holder.AdmitsUntil > now && holder.Knows < 0)"),
+            "Where(pending => pending.Until > now)",
+            "Where(pending => pending.Until > now && pending.Holder.Knows < 0)"),
         new(
             "A switch does not wait for what a predecessor may have lent",
             "B1",
             Breaker,
-            "_holders.Known, _bornAt + LeaseTerm.OfVerdict, now);",
-            "_holders.Known, _bornAt, now);"),
+            "_bornAt + LeaseTerm.OfVerdict,\n                now);",
+            "_bornAt,\n                now);"),
         new(
             "What a node knew of another authority counts as its word",
             "B1",
