@@ -10,6 +10,8 @@ try
 {
     return args switch
     {
+        ["drive", .. var options] when options.Contains(BreakerDriveOptions.Breaker) =>
+            await BreakerDriveMode.RunAsync(BreakerDriveOptions.Read(options)),
         ["drive", .. var options] => await DriveMode.RunAsync(DriveOptions.Read(options)),
         ["check", .. var files] => CheckMode.Run(files),
         _ => await ServerMode.RunAsync(ServerOptions.Read(args)),

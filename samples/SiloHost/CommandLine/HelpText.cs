@@ -16,6 +16,9 @@ internal static class HelpText
         {Run} drive [--rate 500] [--tenants 20] [--seconds 10] [--skew 1] [--policy tenant] [--gateways 30000,30001] [--record FILE]
             Asks the tenants' limiters from outside the cluster, open-loop, and checks each tenant's admissions against its limit.
 
+        {Run} drive --breaker payments [--nodes 3] [--rate 300] [--seconds 21] [--gateways 30000,30001]
+            Calls through one breaker from several nodes, breaks what they call in the middle third, and shows the state on each.
+
         {Run} check FILE...
             Checks the records of several drivers of one machine together, as if they were one.
 
@@ -44,6 +47,8 @@ internal static class HelpText
             {{Run}} {{Joining(options)}}
           Load on the limiters, with a check that none is exceeded:
             {{Run}} drive --rate 500 --tenants 20 --seconds 10{{Gateway(options)}}
+          A breaker on three nodes, while what they call breaks and is mended:
+            {{Run}} drive --breaker payments{{Gateway(options)}}
 
         """;
 

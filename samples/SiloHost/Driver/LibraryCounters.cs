@@ -29,6 +29,10 @@ internal sealed class LibraryCounters : IDisposable
         $"{_calls:N0} grain calls for {requests:N0} requests ({(double)_calls / Math.Max(requests, 1):N4} each); "
         + $"{_admittedLocally:N0} of {admitted:N0} admitted from the part on this node.";
 
+    /// <param name="calls">That the driver asked its breakers for.</param>
+    public string BreakerLine(long calls) =>
+        $"{_calls:N0} grain calls for {calls:N0} calls through the breaker ({(double)_calls / Math.Max(calls, 1):N4} each).";
+
     private static class Names
     {
         public const string Calls = "reliability_toolkit.calls";
