@@ -150,12 +150,9 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
     /// <summary>
     /// Lets what is told to the authority go on in the background. Where it fails, nobody is left to hear of it: it is logged and counted.
     /// </summary>
-    public void Tell(ValueTask telling) => _ = TryTellAsync(telling).AsTask();
+    public void Tell(ValueTask telling) => _ = TryTellAsync(telling);
 
-    /// <summary>
-    /// Waits for what is told to the authority. Where it fails, that does not concern the caller, who has his result: it is logged and counted.
-    /// </summary>
-    public async ValueTask TryTellAsync(ValueTask telling)
+    private async Task TryTellAsync(ValueTask telling)
     {
         try
         {
