@@ -110,7 +110,7 @@ public sealed class CircuitBreakerClusterTests(ToolkitCluster cluster)
 
         var result = await cluster.Nodes[1].GetCircuitBreaker("five", _key).TripAsync("a test");
         var returnedAt = System.Diagnostics.Stopwatch.GetTimestamp();
-        result.Acknowledged.Should().BeInRange(1, 4);
+        result.Acknowledged.Should().BeGreaterThanOrEqualTo(3, "all are told, and have 2 s to say so");
         (result.Acknowledged + result.RanOut).Should().Be(4);
         foreach (var node in cluster.Nodes)
             (await node.GetCircuitBreaker("five", _key).TryEnterAsync()).IsAdmitted.Should().BeFalse();

@@ -59,6 +59,40 @@ public sealed class PolicyBoundsTests
             value => new CircuitBreakerPolicy { TrialLease = value }.Validate(),
             "TrialLease",
             "1 ms to 1 day");
+        Check(1, 1_000_000, value => new CircuitBreakerPolicy { MinimumThroughput = value }.Validate(), "MinimumThroughput", "1 to 1,000,000");
+        Check(1, 1_000, value => new CircuitBreakerPolicy { QuorumNodes = value }.Validate(), "QuorumNodes", "1 to 1,000");
+        Check(
+            TimeSpan.FromMilliseconds(100),
+            TimeSpan.FromHours(1),
+            value => new CircuitBreakerPolicy { SamplingWindow = value }.Validate(),
+            "SamplingWindow",
+            "100 ms to 1 hour");
+        Check(
+            TimeSpan.FromMilliseconds(1),
+            TimeSpan.FromDays(1),
+            value => new CircuitBreakerPolicy { SlowCallDuration = value }.Validate(),
+            "SlowCallDuration",
+            "1 ms to 1 day");
+        Check(0.0, 1, value => new CircuitBreakerPolicy { FailureRatio = value }.Validate(), "FailureRatio", "0 to 1");
+        Check(1.0, 10, value => new CircuitBreakerPolicy { CoolDownGrowth = value }.Validate(), "CoolDownGrowth", "1 to 10");
+        Check(0.0, 1, value => new CircuitBreakerPolicy { CoolDownJitter = value }.Validate(), "CoolDownJitter", "0 to 1");
+        Check(1.01, 100, value => new CircuitBreakerPolicy { SheddingFactor = value }.Validate(), "SheddingFactor", "1.01 to 100");
+    }
+
+    [Fact]
+    public void CircuitBreakerPolicy_WhereOneValueBoundsAnother_SaysSo()
+    {
+        const string range = "1 ms to 1 day, and at least CoolDown where that grows";
+        Check(
+            TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1), value => new CircuitBreakerPolicy { MaxCoolDown = value }.Validate(), "MaxCoolDown", range);
+        Check(
+            TimeSpan.FromSeconds(30),
+            TimeSpan.FromDays(1),
+            value => new CircuitBreakerPolicy { MaxCoolDown = value, CoolDownGrowth = 2 }.Validate(),
+            "MaxCoolDown",
+            range);
+        new CircuitBreakerPolicy { SheddingFactor = 2, QuorumNodes = 2 }.Validate()
+            .Should().Equal("QuorumNodes is 2; legal: 1 where calls are shed: no failure opens it then.");
     }
 
     [Fact]
@@ -89,6 +123,9 @@ public sealed class PolicyBoundsTests
             value => new ReliabilityToolkitClientOptions { MaxCachedInstances = value }.Validate(),
             "MaxCachedInstances",
             "1 to 10,000,000");
+        var options = new ReliabilityToolkitClientOptions();
+        options.CircuitFallback["payments"] = (CircuitFallback)7;
+        options.Validate().Should().Equal("CircuitFallback[\"payments\"] is 7; legal: LocalBreaker, Reject.");
     }
 
     [Fact]
@@ -108,6 +145,14 @@ public sealed class PolicyBoundsTests
         validate(least - 1).Should().Equal(FormattableString.Invariant($"{property} is {least - 1}; legal: {range}."));
         if (most < int.MaxValue)
             validate(most + 1).Should().Equal(FormattableString.Invariant($"{property} is {most + 1}; legal: {range}."));
+    }
+
+    private static void Check(double least, double most, Func<double, IReadOnlyList<string>> validate, string property, string range)
+    {
+        validate(least).Should().BeEmpty();
+        validate(most).Should().BeEmpty();
+        foreach (var beyond in new[] { least - 0.001, most + 0.001, double.NaN })
+            validate(beyond).Should().Equal(FormattableString.Invariant($"{property} is {beyond}; legal: {range}."));
     }
 
     private static void Check(TimeSpan least, TimeSpan most, Func<TimeSpan, IReadOnlyList<string>> validate, string property, string range)
