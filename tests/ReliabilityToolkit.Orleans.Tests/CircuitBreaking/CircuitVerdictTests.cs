@@ -306,6 +306,80 @@ public sealed class CircuitVerdictTests
     }
 
     [Fact]
+    public void Renew_AnyState_SaysWhyAndByWhichPolicy()
+    {
+        var circuit = New();
+        var node = new Node(circuit, 1);
+        node.Ask(At(0)).Policy!.CoolDown.Should().Be(Seconds(10));
+        circuit.Obey(Order(CircuitCommand.Isolate, "a fire"), At(1));
+        node.Ask(At(1)).Should().Match<VerdictGrant>(grant => grant.Cause == CircuitCause.Isolated && grant.Reason == "a fire"
+            && grant.RetryAfter == null && grant.State == CircuitState.Isolated && grant.Trials == 0);
+        circuit.Describe(At(1)).Nodes.Should().Be(1, "what it was told before has not run out");
+        circuit.Describe(At(2)).Nodes.Should().Be(0);
+    }
+
+    [Fact]
+    public void Renew_WhereAllAreCounted_NobodyIsToldThatSomethingFails()
+    {
+        foreach (var configure in new Action<CircuitBreakerPolicy>[] { policy => policy.FailureRatio = 0.5, policy => policy.SheddingFactor = 2 })
+        {
+            var node = new Node(New(configure), 1);
+            node.Tell(At(0), Failed(1)).Should().Match<VerdictGrant>(grant => !grant.IsFailing && grant.State == CircuitState.Closed);
+        }
+    }
+
+    [Fact]
+    public void Renew_TrialsInHalfOpen_AreAsManyAsAreWantedAndFree()
+    {
+        var circuit = HalfOpen(trials: 3);
+        var (one, other) = (new Node(circuit, 1), new Node(circuit, 2));
+        one.Ask(At(10), atTheDoor: 2).Should().Match<VerdictGrant>(grant => grant.Trials == 2 && grant.ComeBackAfter == default);
+        var second = other.Ask(At(10), atTheDoor: 2);
+        (second.Trials, second.ComeBackAfter).Should().Be((1, Circuit.ComeBackAfter));
+        second.FirstTrial.Should().Be(circuit.Describe(At(10)).Generation + 3, "numbers follow each other");
+    }
+
+    [Fact]
+    public void Switches_Several_AreEachObeyedByThemselves()
+    {
+        var switches = new KillSwitches();
+        var holder = new VerdictHolders().Hear(new Borrower(Guid.NewGuid(), 1), At(0));
+        var (first, second) = (_asker.Next().Key, _asker.Next().Key);
+        switches.Look(first, At(0)).Should().BeNull();
+        switches.Throw(first, 5, [(holder, At(2))], At(0), At(0));
+        switches.Throw(second, 6, [(holder, At(3)), (holder, At(0.5))], At(1), At(0.5));
+        switches.Count.Should().Be(2);
+        switches.Look(second, At(0.5)).Should().Be(new CircuitObedience(true, 1, 0, 0, Seconds(2.5)), "of two verdicts one has run out before");
+        holder.Knows = 5;
+        switches.AreAllObeyed(At(1)).Should().BeFalse();
+        switches.Look(first, At(1)).Should().Be(new CircuitObedience(true, 0, 1, 0, default));
+        switches.Look(second, At(1))!.Value.IsObeyed.Should().BeFalse();
+        holder.Knows = 6;
+        switches.AreAllObeyed(At(1)).Should().BeTrue();
+        switches.Forget(At(0.5));
+        switches.Look(first, At(1)).Should().BeNull();
+        switches.Look(second, At(1)).Should().NotBeNull();
+        switches.Throw(first, 7, [], At(4), At(2));
+        switches.Look(first, At(3)).Should().Be(new CircuitObedience(true, 0, 0, 0, Seconds(1)), "somebody unknown may not obey");
+        switches.AreAllObeyed(At(3)).Should().BeFalse();
+        switches.AreAllObeyed(At(4)).Should().BeTrue();
+    }
+
+    [Fact]
+    public void Quorum_CoolDownOfOneNode_EndsByItself()
+    {
+        var circuit = New(policy => (policy.QuorumNodes, policy.FailureThreshold, policy.TrialLease) = (2, 1, Seconds(1)));
+        var bad = new Node(circuit, 1);
+        bad.Tell(At(0), Failed(1)).RetryAfter.Should().Be(Seconds(10));
+        bad.Ask(At(10), atTheDoor: 1).Trials.Should().Be(1);
+        bad.Ask(At(9.9)).State.Should().Be(CircuitState.HalfOpen, "a clock that steps back undoes nothing");
+        var trial = bad.Ask(At(10), atTheDoor: 1);
+        bad.Name(At(11), trial.FirstTrial).Should().Match<VerdictGrant>(
+            grant => grant.State == CircuitState.Open && grant.Cause == CircuitCause.TrialUnanswered && grant.RetryAfter == Seconds(10));
+        new Node(circuit, 2).Tell(At(12), Failed(1)).Cause.Should().Be(CircuitCause.Quorum, "two are open for themselves");
+    }
+
+    [Fact]
     public void Holders_SilentForLong_AreForgotten()
     {
         var holders = new VerdictHolders();
