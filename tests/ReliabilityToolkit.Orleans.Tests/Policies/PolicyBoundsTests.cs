@@ -84,7 +84,11 @@ public sealed class PolicyBoundsTests
     {
         const string range = "1 ms to 1 day, and at least CoolDown where that grows";
         Check(
-            TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1), value => new CircuitBreakerPolicy { MaxCoolDown = value }.Validate(), "MaxCoolDown", range);
+            TimeSpan.FromMilliseconds(1),
+            TimeSpan.FromDays(1),
+            value => new CircuitBreakerPolicy { MaxCoolDown = value }.Validate(),
+            "MaxCoolDown",
+            range);
         Check(
             TimeSpan.FromSeconds(30),
             TimeSpan.FromDays(1),
