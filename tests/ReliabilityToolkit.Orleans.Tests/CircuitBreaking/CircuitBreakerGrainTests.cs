@@ -6,6 +6,7 @@ namespace ReliabilityToolkit.Orleans.Tests;
 public sealed class CircuitBreakerGrainTests : IDisposable, ICircuitObserver
 {
     private readonly FakeTimeProvider _time = new();
+    private readonly PolicyMonitor _settings;
     private readonly PolicySource _source;
     private readonly FakeActivation _activation;
     private readonly CircuitBreakerGrain _grain;
@@ -18,12 +19,12 @@ public sealed class CircuitBreakerGrainTests : IDisposable, ICircuitObserver
 
     public CircuitBreakerGrainTests()
     {
-        var settings = new PolicyMonitor
+        _settings = new PolicyMonitor
         {
             Write = policies =>
                 policies.CircuitBreakers["api"] = new CircuitBreakerPolicy { FailureThreshold = 2, CoolDown = TimeSpan.FromSeconds(10) },
         };
-        _source = new PolicySource(settings, new LogBook<PolicySource>());
+        _source = new PolicySource(_settings, new LogBook<PolicySource>());
         _activation = new FakeActivation("rt.breaker", "api/key", _time);
         var clock = new NodeClock(_time);
         _grain = _activation.Create(() => new CircuitBreakerGrain(clock, _source, new Chance(Random.Shared), _log));
@@ -120,6 +121,29 @@ public sealed class CircuitBreakerGrainTests : IDisposable, ICircuitObserver
         await gone.CancelAsync();
         await call.Awaiting(it => it).Should().ThrowAsync<OperationCanceledException>();
         (await StatusAsync()).State.Should().Be(CircuitState.Open);
+    }
+
+    [Fact]
+    public async Task Policy_TakenOutOfTheConfiguration_LeavesWhatIsUnderWay()
+    {
+        var pass = await EnterAsync();
+        await RenewAsync();
+        _settings.Write = static policies => policies.CircuitBreakers.Remove("api");
+        _settings.Tell(_settings.CurrentValue);
+        for (var i = 0; i < 2; i++)
+            await ReportAsync(pass, CircuitOutcome.Failed);
+        await RenewAsync();
+        _grant.State.Should().Be(CircuitState.Open, "reports and renewals are heard");
+        await this.Awaiting(_ => EnterAsync()).Should().ThrowAsync<UnknownPolicyException>();
+    }
+
+    [Fact]
+    public async Task Activation_WithSomethingToRemember_IsKept()
+    {
+        await RenewAsync();
+        _activation.Delays.Should().BeEmpty();
+        await ReportAsync(await EnterAsync(), CircuitOutcome.Failed);
+        _activation.Delays.Should().ContainSingle().Which.Should().BeGreaterThan(TimeSpan.FromMinutes(59));
     }
 
     [Fact]

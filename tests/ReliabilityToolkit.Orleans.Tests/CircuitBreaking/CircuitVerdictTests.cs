@@ -107,7 +107,8 @@ public sealed class CircuitVerdictTests
     {
         var circuit = New();
         var node = new Node(circuit, 1);
-        circuit.Renew(node.Request(1) with { Epoch = 2 }, At(0)).Should().Be(default(VerdictGrant));
+        for (var i = 1; i <= 2; i++)
+            circuit.Renew(node.Request(i) with { Epoch = 2 }, At(0)).Should().Be(default(VerdictGrant));
         new Node(circuit, 2).Ask(At(0)).Should().Be(default(VerdictGrant));
     }
 
@@ -230,8 +231,17 @@ public sealed class CircuitVerdictTests
         Hinted(circuit, At(5)).Should().BeEmpty("once");
         deaf.Tell(At(5), Failed(1));
         Hinted(circuit, At(5)).Should().Equal([1], "it has opened");
+        one.Ask(At(14));
         circuit.Describe(At(15));
         Hinted(circuit, At(15)).Should().BeEmpty("that the cool-down is over they know");
+        one.Ask(At(15));
+        circuit.ChangeTo(new CircuitBreakerPolicy { HalfOpenMaxCalls = 7 }, At(15));
+        Hinted(circuit, At(15)).Should().BeEmpty("nothing has changed for them");
+        circuit.Obey(Order(CircuitCommand.Reset), At(15));
+        Hinted(circuit, At(15)).Should().Equal([1]);
+        one.Ask(At(15));
+        deaf.Tell(At(15), new CircuitNews(circuit.Describe(At(15)).Generation, 0, CircuitOutcome.Failed, 2));
+        Hinted(circuit, At(15)).Should().Equal([1], "it has opened, and did not show that it failed before");
     }
 
     [Fact]
@@ -250,6 +260,32 @@ public sealed class CircuitVerdictTests
         }
 
         hints.Should().Be(4, "one in 250 ms");
+    }
+
+    [Fact]
+    public void Hints_OfWhatADirectCallerOrANewPolicyChanges_GoToTheNodesToo()
+    {
+        var circuit = New();
+        var node = new Node(circuit, 1, isListening: true);
+        node.Ask(At(5));
+        circuit.Report(Failed(2), At(5));
+        Hinted(circuit, At(5)).Should().Equal([1]);
+        node.Ask(At(5));
+        node.Ask(At(5));
+        circuit.ChangeTo(new CircuitBreakerPolicy { FailureThreshold = 2 }, At(5));
+        Hinted(circuit, At(5)).Should().Equal([1]);
+        node.Ask(At(5)).Should().Match<VerdictGrant>(grant => grant.State == CircuitState.Open && grant.Cause == CircuitCause.PolicyChanged);
+    }
+
+    [Fact]
+    public void Hints_ToOneWhoKnowsAlready_AreNotGiven()
+    {
+        var circuit = New(policy => policy.FailureThreshold = 1);
+        var node = new Node(circuit, 1, isListening: true);
+        node.Ask(At(5));
+        node.Tell(At(5), Failed(1));
+        node.Ask(At(5));
+        Hinted(circuit, At(5)).Should().BeEmpty();
     }
 
     [Fact]
@@ -297,6 +333,72 @@ public sealed class CircuitVerdictTests
     }
 
     [Fact]
+    public void Quorum_OfANewPolicy_ReachesTheCircuitsOfSingleNodes()
+    {
+        var circuit = New(policy => (policy.QuorumNodes, policy.FailureThreshold) = (2, 5));
+        var (one, two) = (new Node(circuit, 1), new Node(circuit, 2));
+        one.Tell(At(0), Failed(3));
+        two.Tell(At(0), Failed(2));
+        circuit.ChangeTo(new CircuitBreakerPolicy { QuorumNodes = 2, FailureThreshold = 3 }, At(1));
+        one.Ask(At(1)).Should().Match<VerdictGrant>(grant => grant.State == CircuitState.Open && grant.Cause == CircuitCause.PolicyChanged);
+        two.Ask(At(1)).State.Should().Be(CircuitState.Closed);
+        circuit.ChangeTo(new CircuitBreakerPolicy { QuorumNodes = 2, FailureThreshold = 2 }, At(1));
+        two.Ask(At(1)).Cause.Should().Be(CircuitCause.Quorum);
+    }
+
+    [Fact]
+    public void Quorum_OpenForAll_IsOpenedOnceByIt()
+    {
+        var circuit = New(policy => (policy.QuorumNodes, policy.FailureThreshold) = (2, 1));
+        circuit.Obey(Order(CircuitCommand.Isolate), At(0));
+        circuit.ChangeTo(new CircuitBreakerPolicy { QuorumNodes = 2, FailureThreshold = 1, CoolDown = Seconds(10) }, At(0));
+        circuit.Describe(At(0)).Cause.Should().Be(CircuitCause.Isolated);
+        circuit.Obey(Order(CircuitCommand.Reset), At(0));
+        var (one, two, three) = (new Node(circuit, 1), new Node(circuit, 2), new Node(circuit, 3));
+        var failed = Failed(1) with { Generation = circuit.Describe(At(0)).Generation };
+        one.Tell(At(0), failed);
+        two.Tell(At(0), failed);
+        three.Tell(At(1), failed);
+        circuit.Describe(At(1)).RetryAfter.Should().Be(Seconds(9), "what is told later is of an older generation");
+    }
+
+    [Fact]
+    public void Obey_AfterTheCoolDown_ComesAfterIt()
+    {
+        var circuit = New();
+        circuit.Obey(Order(CircuitCommand.Trip), At(0));
+        var before = circuit.Describe(At(0)).Generation;
+        circuit.Obey(Order(CircuitCommand.Isolate), At(20));
+        circuit.Describe(At(20)).Generation.Should().Be(before + 2, "it was half open in between");
+        circuit.ChangeTo(new CircuitBreakerPolicy(), At(20));
+        circuit.Describe(At(20)).Generation.Should().Be(before + 2);
+    }
+
+    [Fact]
+    public void Obey_OrderOfLongAgo_IsForgottenAndThrownAnew()
+    {
+        var circuit = New();
+        var trip = Order(CircuitCommand.Trip);
+        circuit.Obey(trip, At(0));
+        circuit.Obey(Order(CircuitCommand.Trip), At(1_000));
+        circuit.Obey(trip, At(1_005));
+        circuit.Describe(At(1_005)).RetryAfter.Should().Be(Seconds(10));
+    }
+
+    [Fact]
+    public void Refusals_OfWhatIsImpossible_SayWhatIs()
+    {
+        var circuit = New();
+        circuit.Invoking(it => it.Obey(Order(CircuitCommand.None), At(0))).Should().Throw<ArgumentException>().WithMessage("*Trip, Isolate or Reset*");
+        circuit.Invoking(it => it.Obey(Order(CircuitCommand.Trip, new string('x', 1_001)), At(0)))
+            .Should().Throw<ArgumentException>().WithMessage("*1000 characters*");
+        circuit.Invoking(it => it.Report(new CircuitNews(1, 0, (CircuitOutcome)9, 1), At(0)))
+            .Should().Throw<ArgumentException>().WithMessage("*Ignored, Succeeded or Failed*");
+        circuit.Invoking(it => it.Report(Failed(0), At(0))).Should().Throw<ArgumentException>().WithMessage("*At least one call*");
+        circuit.Invoking(it => it.Renew(default, At(0))).Should().Throw<ArgumentException>().WithMessage("*No node has such a view*");
+    }
+
+    [Fact]
     public void Shed_CallsAreTold_AndTheShareFollows()
     {
         var circuit = New(policy => policy.SheddingFactor = 2);
@@ -333,10 +435,15 @@ public sealed class CircuitVerdictTests
     {
         var circuit = HalfOpen(trials: 3);
         var (one, other) = (new Node(circuit, 1), new Node(circuit, 2));
-        one.Ask(At(10), atTheDoor: 2).Should().Match<VerdictGrant>(grant => grant.Trials == 2 && grant.ComeBackAfter == default);
+        var first = one.Ask(At(10), atTheDoor: 2);
+        (first.Trials, first.ComeBackAfter).Should().Be((2, default));
+        first.FirstTrial.Should().Be(first.Generation + 1);
+        one.Tell(At(10), new CircuitNews(first.Generation, first.FirstTrial, CircuitOutcome.Ignored, 1));
+        circuit.Describe(At(10)).TrialsInFlight.Should().Be(0, "the other one was not named");
+        one.Ask(At(10), atTheDoor: 2).FirstTrial.Should().Be(first.FirstTrial + 2);
         var second = other.Ask(At(10), atTheDoor: 2);
         (second.Trials, second.ComeBackAfter).Should().Be((1, Circuit.ComeBackAfter));
-        second.FirstTrial.Should().Be(circuit.Describe(At(10)).Generation + 3, "numbers follow each other");
+        second.FirstTrial.Should().Be(first.FirstTrial + 4, "numbers follow each other");
     }
 
     [Fact]
