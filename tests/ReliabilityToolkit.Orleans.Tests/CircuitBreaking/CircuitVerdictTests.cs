@@ -389,7 +389,8 @@ public sealed class CircuitVerdictTests
     public void Refusals_OfWhatIsImpossible_SayWhatIs()
     {
         var circuit = New();
-        circuit.Invoking(it => it.Obey(Order(CircuitCommand.None), At(0))).Should().Throw<ArgumentException>().WithMessage("*Trip, Isolate or Reset*");
+        circuit.Invoking(it => it.Obey(Order(CircuitCommand.None), At(0)))
+            .Should().Throw<ArgumentException>().WithMessage("*Trip, Isolate or Reset*");
         circuit.Invoking(it => it.Obey(Order(CircuitCommand.Trip, new string('x', 1_001)), At(0)))
             .Should().Throw<ArgumentException>().WithMessage("*1000 characters*");
         circuit.Invoking(it => it.Report(new CircuitNews(1, 0, (CircuitOutcome)9, 1), At(0)))
