@@ -8,6 +8,9 @@ namespace ReliabilityToolkit.Orleans;
 /// </summary>
 internal sealed partial class CircuitBreakerNode : IHasDueTime
 {
+    // Beyond, a listener that does not come back misses the oldest.
+    private const int MostChanges = 1_000;
+
     private static readonly Question<ICircuitBreakerProtocol, (CircuitCommand Command, string? Reason, TimeSpan Hold), CircuitObedience> Order = new()
     {
         Send = static (authority, id, order, token) =>
@@ -30,7 +33,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime
     private long _plannedAt = Instant.Never.Ticks;
     private long _endingsSeen;
     private (long Admitted, long Refused) _countedAlone;
-    private bool _isRaising;
+    private bool _isAnnouncing;
     private int _hasPredicateFailed;
 
     public CircuitBreakerNode(
@@ -242,8 +245,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime
             Release(_telling);
         }
 
-        Count();
-        Raise();
+        Announce();
         _verdict = _view.Verdict;
         _isTimed = _view.SlowAfter is not null;
         _timer.Plan(this, _view.NextDueAt);
@@ -265,46 +267,53 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime
         }
     }
 
-    private void Count()
-    {
-        var alone = _view.DecidedAlone;
-        if (alone == _countedAlone)
-            return;
-        ToolkitMeter.EnteredAlone(alone.Admitted - _countedAlone.Admitted, alone.Refused - _countedAlone.Refused);
-        _countedAlone = alone;
-    }
-
-    // In order, one after the other, and on no thread that anybody waits for.
-    private void Raise()
+    // What there is to say to others, and what they make of it, is no matter of the lock, nor of anybody who waits.
+    private void Announce()
     {
         foreach (var change in _view.TakeChanges())
         {
-            LogChanged(_conversation.Caller.Logger, Name, change.Previous, change.State, change.Cause, change.IsLocal);
-            if (Breaker.HasListeners)
-                _changes.Enqueue(change);
+            if (_changes.Count == MostChanges)
+                _changes.Dequeue();
+            _changes.Enqueue(change);
         }
 
-        if (_isRaising || _changes.Count == 0)
+        if (_isAnnouncing || (_changes.Count == 0 && _view.DecidedAlone == _countedAlone))
             return;
-        _isRaising = true;
-        ThreadPool.UnsafeQueueUserWorkItem(static node => node.RaiseAll(), this, preferLocal: false);
+        _isAnnouncing = true;
+        ThreadPool.UnsafeQueueUserWorkItem(static node => node.AnnounceAll(), this, preferLocal: false);
     }
 
-    private void RaiseAll()
+    private void AnnounceAll()
     {
         while (true)
         {
+            bool hasChanged;
             CircuitStateChange change;
+            (long Admitted, long Refused) alone;
             lock (_lock)
             {
-                if (!_changes.TryDequeue(out change))
+                hasChanged = _changes.TryDequeue(out change);
+                alone = (_view.DecidedAlone.Admitted - _countedAlone.Admitted, _view.DecidedAlone.Refused - _countedAlone.Refused);
+                _countedAlone = _view.DecidedAlone;
+                if (!hasChanged && alone == default)
                 {
-                    _isRaising = false;
+                    _isAnnouncing = false;
                     return;
                 }
             }
 
-            foreach (var listener in Breaker.Listeners)
+            try
+            {
+                ToolkitMeter.EnteredAlone(alone.Admitted, alone.Refused);
+                if (hasChanged)
+                    LogChanged(_conversation.Caller.Logger, Name, change.Previous, change.State, change.Cause, change.IsLocal);
+            }
+            catch (Exception e)
+            {
+                LogListenerFailed(_conversation.Caller.Logger, Name, e);
+            }
+
+            foreach (var listener in hasChanged ? Breaker.Listeners : [])
             {
                 try
                 {
@@ -340,8 +349,6 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime
         catch (Exception e)
         {
             error = e;
-            if (e is not UnknownPolicyException)
-                LogRenewalFailed(_conversation.Caller.Logger, Name, e);
         }
 
         VerdictRequest? next;
@@ -358,6 +365,8 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime
         }
 
         Send(next);
+        if (error is not (null or UnknownPolicyException))
+            LogRenewalFailed(_conversation.Caller.Logger, Name, error);
     }
 
     private void TellAll(Exception error)

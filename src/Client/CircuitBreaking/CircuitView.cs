@@ -51,6 +51,7 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
     private CircuitStates? _local;
     private Trials? _localTrials;
     private long _localGeneration;
+    private long _lastLocal = LocalEpoch;
     private CircuitState _lastState;
 
     /// <summary>What callers may go by without asking the machine.</summary>
@@ -265,6 +266,7 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
         EndTellings(now, isHeard: true);
         EndOutage();
         _mayOweUntil = default;
+        _renewAt = now + LeaseTerm.RenewAfter(LeaseTerm.OfVerdict); // and not before, unless somebody asks
         foreach (var caller in _atTheDoor)
             caller.Fate = CircuitFate.Failed;
         _atTheDoor.Clear();
@@ -408,6 +410,7 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
     private void EndOutage()
     {
         _outage.End();
+        _lastLocal = _localTrials?.NextNumber() ?? _lastLocal;
         (_local, _localTrials) = (null, null);
     }
 
@@ -504,7 +507,7 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
     {
         if (_local is not null || fallback != CircuitFallback.LocalBreaker)
             return;
-        _localTrials = new Trials(LocalEpoch);
+        _localTrials = new Trials(_lastLocal); // a call of an earlier outage is none of this one's
         _localGeneration = _localTrials.NextNumber();
         _local = new CircuitStates(_known.Policy ?? Defaults, _localTrials, _localGeneration);
         _local.TakeOver(_known.State, 0, _openUntil.After(now), now);
@@ -518,10 +521,12 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
         NoteState(_local.State, _local.Cause, null, isLocal: true);
     }
 
-    // A call that began by the authority's word counts for as long as the node's own breaker has not changed.
+    // A call that began by the authority's last word counts for as long as the node's own breaker has not changed.
     private void Note(in CircuitPass pass, CircuitOutcome outcome, Instant now)
     {
         var isOwn = pass.Generation < 0;
+        if (!isOwn && pass.Generation != _known.Generation)
+            return;
         _local!.Report(isOwn ? pass.Generation : _localGeneration, isOwn ? pass.Trial : 0, outcome, 1, now);
         NoteState(_local.State, _local.Cause, null, isLocal: true);
     }

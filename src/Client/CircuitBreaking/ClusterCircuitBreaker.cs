@@ -24,8 +24,6 @@ public sealed class ClusterCircuitBreaker
     /// </summary>
     public event EventHandler<CircuitStateChange>? StateChanged;
 
-    internal bool HasListeners => StateChanged is not null;
-
     internal IEnumerable<EventHandler<CircuitStateChange>> Listeners =>
         StateChanged?.GetInvocationList().Cast<EventHandler<CircuitStateChange>>() ?? [];
 

@@ -32,7 +32,6 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
     private long _hinted;
     private Instant _failingHintedAt = new(long.MinValue / 2);
     private (long Generation, bool IsFailing) _shown;
-    private bool _hasSuccessor;
 
     /// <param name="policy">Validated.</param>
     /// <param name="now">The grain's instant.</param>
@@ -49,6 +48,9 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
     /// <inheritdoc/>
     public Instant MemorableUntil => Instant.Later(_forAll.MemorableUntil, _ownMemorableUntil);
 
+    /// <summary>Whether it has heard that another activation has taken its place: it decides nothing any more.</summary>
+    public bool HasSuccessor { get; private set; }
+
     /// <summary>Whether a switch was thrown that some node may not obey yet.</summary>
     public bool IsAwaitingObedience(Instant now) => _switches.Count > 0 && !_switches.AreAllObeyed(now);
 
@@ -58,10 +60,10 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
     {
         Check(request);
         Advance(now);
-        _hasSuccessor |= request.Epoch > _epoch;
-        if (_hasSuccessor)
+        HasSuccessor |= request.Epoch > _epoch;
+        if (HasSuccessor)
             return default;
-        _holders.ForgetSilent(new Instant(now.Ticks - CallTimeouts.AnswersKeptFor.Ticks));
+        _holders.ForgetSilent(new Instant(now.Ticks - CallTimeouts.AnswersKeptFor.Ticks), now);
         var holder = _holders.Hear(request.Holder, now);
         if (request.Sequence < holder.Sequence)
             return default;
@@ -100,6 +102,8 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
         if (order.Reason?.Length > CircuitOrder.LongestReason)
             throw new ArgumentException($"The reason is longer than {CircuitOrder.LongestReason} characters.", nameof(order));
         Advance(now);
+        if (HasSuccessor)
+            return default; // nobody would obey
         if (_switches.Look(order.Id.Key, now) is { } obedience)
             return obedience;
         _switches.Forget(new Instant(now.Ticks - CallTimeouts.AnswersKeptFor.Ticks));
@@ -231,13 +235,13 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
             _forAll.Trip(CircuitCause.Quorum, null, now);
     }
 
-    // The state that holds for a node. Its own begins in the generation of that for all, and ends with it, whatever its trials come to later.
+    // The state that holds for a node. Its own begins with each generation of that for all, and ends with it, whatever its trials come to later.
     private CircuitStates For(VerdictHolders.Holder? holder)
     {
         if (holder is null || _policy.QuorumNodes == 1 || _forAll.State != CircuitState.Closed)
             return _forAll;
         if (!IsOwnOfToday(holder))
-            (holder.Own, holder.OwnBeganIn) = (new CircuitStates(_policy, _trials, _forAll.Generation), _forAll.Generation);
+            (holder.Own, holder.OwnBeganIn) = (new CircuitStates(_policy, _trials, _trials.NextNumber()), _forAll.Generation);
         return holder.Own!;
     }
 
@@ -246,7 +250,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
     private VerdictGrant Grant(VerdictHolders.Holder holder, Instant now)
     {
         var circuit = For(holder);
-        if (circuit.State == CircuitState.Closed)
+        if (circuit.State == CircuitState.Closed || holder.Trials.Count > 0)
             holder.AdmitsUntil = LeaseTerm.LentUntil(now, LeaseTerm.OfVerdict);
         return new VerdictGrant(
             holder.Sequence,

@@ -46,6 +46,8 @@ internal sealed partial class CircuitBreakerGrain(NodeClock clock, PolicySource 
     protected override void Conclude(Circuit machine, Instant now)
     {
         base.Conclude(machine, now);
+        if (machine.HasSuccessor)
+            DeactivateOnIdle(); // where it was the clock of another silo that was ahead, a new one has a higher epoch by and by
         var (epoch, version) = machine.Shown;
         foreach (var holder in machine.TakeHints(now))
             Hint(holder, epoch, version);

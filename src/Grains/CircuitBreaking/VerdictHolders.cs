@@ -6,7 +6,7 @@ namespace ReliabilityToolkit.Orleans;
 internal sealed class VerdictHolders
 {
     private readonly Dictionary<Borrower, Holder> _byBorrower = [];
-    private readonly LinkedList<Holder> _silent = []; // those heard last at the end
+    private readonly LinkedList<Holder> _silent = []; // those heard last, or worth remembering, at the end
 
     public IEnumerable<Holder> Known => _silent;
 
@@ -18,16 +18,25 @@ internal sealed class VerdictHolders
         else
             _byBorrower.Add(borrower, holder = new Holder(borrower));
         _silent.AddLast(holder.Place);
-        holder.HeardAt = now;
+        holder.HeardAt = holder.RememberedAt = now;
         return holder;
     }
 
-    /// <summary>Forgets who has been silent since before <paramref name="silentSince"/>, which is longer than any term.</summary>
-    public void ForgetSilent(Instant silentSince)
+    /// <summary>
+    /// Forgets who has been silent since before <paramref name="silentSince"/>, which is longer than any term, and whose own circuit is as a new one.
+    /// </summary>
+    public void ForgetSilent(Instant silentSince, Instant now)
     {
-        while (_silent.First is { } first && first.Value.HeardAt < silentSince)
+        while (_silent.First is { } first && first.Value.RememberedAt < silentSince)
         {
             _silent.RemoveFirst();
+            if (first.Value.Own?.MemorableUntil > now)
+            {
+                first.Value.RememberedAt = now;
+                _silent.AddLast(first);
+                continue;
+            }
+
             _byBorrower.Remove(first.Value.Borrower);
         }
     }
@@ -46,6 +55,9 @@ internal sealed class VerdictHolders
         public LinkedListNode<Holder> Place { get; }
 
         public Instant HeardAt { get; set; }
+
+        /// <summary>Since when it may be forgotten, after a while.</summary>
+        public Instant RememberedAt { get; set; }
 
         /// <summary>Of the newest request that was taken.</summary>
         public long Sequence { get; set; }

@@ -110,6 +110,10 @@ public sealed class CircuitVerdictTests
         for (var i = 1; i <= 2; i++)
             circuit.Renew(node.Request(i) with { Epoch = 2 }, At(0)).Should().Be(default(VerdictGrant));
         new Node(circuit, 2).Ask(At(0)).Should().Be(default(VerdictGrant));
+        circuit.HasSuccessor.Should().BeTrue();
+
+        // It said that the switch was obeyed, for it knew of nobody; and everybody went on.
+        circuit.Obey(Order(CircuitCommand.Trip), At(0)).Should().Be(default(CircuitObedience));
     }
 
     public static TheoryData<string, int, int, long, CircuitOutcome, int> Impossible => new()
@@ -179,6 +183,15 @@ public sealed class CircuitVerdictTests
         listens.Ask(At(5));
         listens.Ask(At(5));
         circuit.Obey(reset, At(5)).Should().Be(new CircuitObedience(true, 0, 1, 0, default));
+    }
+
+    [Fact]
+    public void Trip_WhileATrialIsOnItsWay_WaitsForThatToo()
+    {
+        var circuit = HalfOpen();
+        var node = new Node(circuit, 1);
+        node.Ask(At(10), atTheDoor: 1).Trials.Should().Be(1);
+        circuit.Obey(Order(CircuitCommand.Isolate), At(11)).Should().Be(new CircuitObedience(true, 1, 0, 0, Seconds(1)));
     }
 
     [Fact]
@@ -326,8 +339,9 @@ public sealed class CircuitVerdictTests
         circuit.ChangeTo(new CircuitBreakerPolicy { QuorumNodes = 1, FailureThreshold = 3 }, At(1));
         new Node(circuit, 1).Ask(At(1)).State.Should().Be(CircuitState.Closed, "there are no circuits of single nodes any more");
         circuit.ChangeTo(new CircuitBreakerPolicy { QuorumNodes = 2, FailureThreshold = 3 }, At(1));
-        circuit.Enter(At(1)).IsAdmitted.Should().BeTrue();
-        circuit.Report(new CircuitNews(1, 0, CircuitOutcome.Failed, 3), At(1));
+        var pass = circuit.Enter(At(1));
+        pass.IsAdmitted.Should().BeTrue();
+        circuit.Report(new CircuitNews(pass.Generation, 0, CircuitOutcome.Failed, 3), At(1));
         circuit.Enter(At(1)).IsAdmitted.Should().BeFalse("those without the client library count as one node");
         circuit.Describe(At(1)).State.Should().Be(CircuitState.Closed);
     }
@@ -355,10 +369,10 @@ public sealed class CircuitVerdictTests
         circuit.Describe(At(0)).Cause.Should().Be(CircuitCause.Isolated);
         circuit.Obey(Order(CircuitCommand.Reset), At(0));
         var (one, two, three) = (new Node(circuit, 1), new Node(circuit, 2), new Node(circuit, 3));
-        var failed = Failed(1) with { Generation = circuit.Describe(At(0)).Generation };
-        one.Tell(At(0), failed);
-        two.Tell(At(0), failed);
-        three.Tell(At(1), failed);
+        three.Ask(At(0));
+        one.Tell(At(0), Failed(1));
+        two.Tell(At(0), Failed(1));
+        three.Tell(At(1), Failed(1));
         circuit.Describe(At(1)).RetryAfter.Should().Be(Seconds(9), "what is told later is of an older generation");
     }
 
@@ -495,11 +509,17 @@ public sealed class CircuitVerdictTests
         var first = holders.Hear(one, At(0));
         holders.Hear(two, At(1));
         holders.Hear(one, At(2)).Should().BeSameAs(first);
-        holders.ForgetSilent(At(1));
+        holders.ForgetSilent(At(1), At(3));
         holders.Known.Should().HaveCount(2);
-        holders.ForgetSilent(At(1.5));
+        holders.ForgetSilent(At(1.5), At(3));
         holders.Known.Should().Equal(first);
-        holders.ForgetSilent(At(3));
+        first.Own = new CircuitStates(new CircuitBreakerPolicy(), new Trials(1), 1);
+        first.Own.Isolate(null);
+        holders.ForgetSilent(At(3), At(4));
+        holders.Known.Should().Equal([first], "its own circuit is worth remembering");
+        first.HeardAt.Should().Be(At(2), "and it is not heard for that");
+        first.Own.Reset(null);
+        holders.ForgetSilent(At(4.1), At(5));
         holders.Hear(one, At(3)).Should().NotBeSameAs(first);
     }
 
@@ -530,13 +550,21 @@ public sealed class CircuitVerdictTests
         private VerdictRequest _last;
         private long _sequence;
         private long _version;
+        private long _generation;
 
         public VerdictRequest Request(long sequence) =>
             new(new Borrower(new Guid(number, 0, 0, new byte[8]), number), sequence, 1, _version, 0, null, null, 0, isListening ? this : null);
 
         public VerdictGrant Ask(Instant now, int atTheDoor = 0) => Send(Request(++_sequence) with { AtTheDoor = atTheDoor }, now);
 
-        public VerdictGrant Tell(Instant now, params CircuitNews[] news) => Send(Request(++_sequence) with { Outcomes = news }, now);
+        /// <summary>News of generation 1 is made one of what the node heard last.</summary>
+        public VerdictGrant Tell(Instant now, params CircuitNews[] news)
+        {
+            if (_generation == 0)
+                Ask(now);
+            return Send(
+                Request(++_sequence) with { Outcomes = [.. news.Select(one => one.Generation == 1 ? one with { Generation = _generation } : one)] }, now);
+        }
 
         public VerdictGrant Name(Instant now, long trial) => Send(Request(++_sequence) with { Trials = [trial] }, now);
 
@@ -548,7 +576,7 @@ public sealed class CircuitVerdictTests
         {
             _last = request;
             var grant = circuit.Renew(request, now);
-            _version = grant.Version;
+            (_version, _generation) = (grant.Version, grant.Generation);
             return grant;
         }
     }

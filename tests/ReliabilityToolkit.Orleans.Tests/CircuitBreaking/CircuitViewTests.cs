@@ -289,6 +289,46 @@ public sealed class CircuitViewTests
     }
 
     [Fact]
+    public void Outage_CallsOfAnEarlierOne_AreNoneOfThisOnes()
+    {
+        CircuitPass Alone(double at)
+        {
+            Enter(At(at));
+            Asks(At(at));
+            _view.Fail(_request.Sequence, isSilent: true, 1, At(at + 1));
+            _view.Enter(At(at + 1), out var pass, out _);
+            return pass;
+        }
+
+        var first = Alone(0);
+        Enter(At(2));
+        Asks(At(2)).Should().BeTrue();
+        _view.Take(Closed with { Sequence = _request.Sequence }, At(2));
+        var second = Alone(10);
+        second.Generation.Should().BeGreaterThan(first.Generation).And.BeNegative();
+        for (var i = 0; i < 5; i++)
+            _view.Tell(first, CircuitOutcome.Failed, default, At(11));
+        for (var i = 0; i < 5; i++)
+            _view.Tell(Pass with { Generation = 2 }, CircuitOutcome.Failed, default, At(11));
+        Enter(At(11)).Should().Be(CircuitFate.Admitted, "of an earlier outage, and of an older generation");
+        _view.Tell(second, CircuitOutcome.Failed, default, At(11));
+        _view.Tell(second, CircuitOutcome.Failed, default, At(11));
+        Enter(At(11)).Should().Be(CircuitFate.Refused);
+    }
+
+    [Fact]
+    public void Error_ToARenewal_IsNotAskedForAgainAtOnce()
+    {
+        Know(Closed, At(0));
+        _view.Verdict.Admits(At(0.5));
+        Asks(At(0.7)).Should().BeTrue();
+        _view.Fail(_request.Sequence, isSilent: false, 0, At(0.71));
+        _view.Verdict.Admits(At(0.72));
+        Asks(At(0.72)).Should().BeFalse();
+        _view.NextDueAt.Should().BeGreaterThan(At(1.3));
+    }
+
+    [Fact]
     public void Outage_NobodyUsesIt_IsNotAskedAbout()
     {
         Know(Closed, At(0));

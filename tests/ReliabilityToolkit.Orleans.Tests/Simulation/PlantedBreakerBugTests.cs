@@ -61,6 +61,13 @@ public sealed class PlantedBreakerBugTests
             "if (!_isAsking || grant.Sequence != _sequence)\n            return;\n        if (now",
             "if (!_isAsking)\n            return;\n        if (now"),
 
+        new(
+            "A switch does not wait for trials on their way",
+            "B1",
+            Breaker,
+            "circuit.State == CircuitState.Closed || holder.Trials.Count > 0)",
+            "circuit.State == CircuitState.Closed)"),
+
         // B2: so many trials, and no more.
         new("A repeated request gets trials anew", "B2", Breaker, "if (request.Sequence > holder.Sequence)\n            Take(", "Take("),
         new(

@@ -56,6 +56,8 @@ internal sealed class BreakerAuthority
         var now = _world.Now;
         _reference?.PassTime(now.Ticks);
         var obedience = Ask(order);
+        if (!obedience.IsThrown)
+            return; // it has a successor, and says so
         if (_thrown.Add(order.Id.Key))
             Throw(order);
         Conclude();

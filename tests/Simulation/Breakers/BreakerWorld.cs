@@ -138,7 +138,7 @@ internal sealed class BreakerWorld
         }
 
         var until = order.Command == CircuitCommand.Isolate ? Instant.Never : Now + _policy.CoolDown;
-        _bans.Add(new Ban(authority, order.Id.Key, until) { BansFrom = Instant.Never });
+        _bans.Add(new Ban(authority, order.Id.Key, until, authority.Circuit.Describe(Now).Generation) { BansFrom = Instant.Never });
     }
 
     /// <summary>B1: when it has returned, it is obeyed.</summary>
@@ -163,13 +163,14 @@ internal sealed class BreakerWorld
             return;
         }
 
-        if (pass.Trial == 0)
+        var trial = pass.Trial;
+        if (_bans.Find(ban => ban.BansFrom <= Now && Now < ban.Until && (trial == 0 || trial < ban.Generation)) is { } ban)
         {
-            if (_bans.Find(ban => ban.BansFrom <= Now && Now < ban.Until) is { } ban)
-                throw new BrokenPromiseException("B1", $"node {node.Number} lets a call through, {Now - ban.BansFrom} after a switch had returned");
-            return;
+            throw new BrokenPromiseException("B1", $"node {node.Number} lets a call through, {Now - ban.BansFrom} after a switch had returned");
         }
 
+        if (pass.Trial == 0)
+            return;
         if (!_trialsBegun.Add(pass.Trial))
             throw new BrokenPromiseException("B2", $"trial {pass.Trial} begins twice");
         var until = _leases.GetValueOrDefault(pass.Trial);
@@ -379,8 +380,11 @@ internal sealed class BreakerWorld
     }
 
     // From when on nobody is let through by what he was told before.
-    private sealed class Ban(BreakerAuthority authority, RequestKey order, Instant until)
+    private sealed class Ban(BreakerAuthority authority, RequestKey order, Instant until, long generation)
     {
+        /// <summary>Trials of this and later ones are tickets of the new state.</summary>
+        public long Generation { get; } = generation;
+
         public BreakerAuthority Authority { get; } = authority;
 
         public RequestKey Order { get; } = order;
