@@ -562,8 +562,8 @@ public sealed class CircuitVerdictTests
         {
             if (_generation == 0)
                 Ask(now);
-            return Send(
-                Request(++_sequence) with { Outcomes = [.. news.Select(one => one.Generation == 1 ? one with { Generation = _generation } : one)] }, now);
+            var ofToday = news.Select(one => one.Generation == 1 ? one with { Generation = _generation } : one);
+            return Send(Request(++_sequence) with { Outcomes = [.. ofToday] }, now);
         }
 
         public VerdictGrant Name(Instant now, long trial) => Send(Request(++_sequence) with { Trials = [trial] }, now);
