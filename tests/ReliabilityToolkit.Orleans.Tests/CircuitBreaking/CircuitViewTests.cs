@@ -317,6 +317,101 @@ public sealed class CircuitViewTests
     }
 
     [Fact]
+    public void Outage_TheNodesOwnBreaker_LivesByTime()
+    {
+        Know(Closed, At(0));
+        Enter(At(0.7));
+        Asks(At(0.7));
+        _view.Fail(_request.Sequence, isSilent: true, 1, At(1.7));
+        _view.Enter(At(1.7), out var pass, out _);
+        _view.Tell(pass, CircuitOutcome.Failed, default, At(1.7));
+        _view.Tell(pass, CircuitOutcome.Failed, default, At(1.7));
+        _view.TakeChanges().Should().ContainSingle().Which.State.Should().Be(CircuitState.Open);
+        _view.State.Should().Be(CircuitState.Open);
+
+        _view.Advance(At(11.7));
+        _view.TakeChanges().Should().Equal(
+            new CircuitStateChange(CircuitState.Open, CircuitState.HalfOpen, CircuitCause.CoolDownOver, null, true));
+        _view.Enter(At(11.7), out var trial, out _).Should().Be(CircuitFate.Admitted);
+        (trial.Trial, trial.RetryAfter).Should().NotBe((0L, null));
+        _view.Advance(At(16.7));
+        _view.TakeChanges().Should().Equal(
+            new CircuitStateChange(CircuitState.HalfOpen, CircuitState.Open, CircuitCause.TrialUnanswered, null, true));
+        _view.Enter(At(16.7), out var refused, out _).Should().Be(CircuitFate.Refused);
+        refused.RetryAfter.Should().Be(Seconds(10));
+
+        _view.Enter(At(26.7), out trial, out _).Should().Be(CircuitFate.Admitted);
+        _view.Tell(trial, CircuitOutcome.Succeeded, default, At(26.8)).Should().BeNull();
+        _view.TakeChanges()[^1].Should().Be(
+            new CircuitStateChange(CircuitState.HalfOpen, CircuitState.Closed, CircuitCause.TrialsSucceeded, null, true));
+        _view.TakeChanges().Should().BeEmpty("each is told once");
+    }
+
+    [Fact]
+    public void Outage_TrialOfTheAuthoritys_IsAnsweredWhenItIsBack_OrForgottenWithItsLease()
+    {
+        var pass = Trial(At(0));
+        _view.Hint(7, 2, At(0.1));
+        Asks(At(0.1)).Should().BeTrue();
+        _view.Fail(_request.Sequence, isSilent: true, 1, At(1.1));
+        _view.Tell(pass, CircuitOutcome.Failed, default, At(1.2)).Should().BeNull("nobody is to wait for it");
+        Asks(At(2.1)).Should().BeTrue();
+        _request.Outcomes.Should().Equal(new CircuitNews(3, 9, CircuitOutcome.Failed, 1));
+        _request.Trials.Should().BeNull();
+        _view.Fail(_request.Sequence, isSilent: true, 1, At(3.1));
+        _view.Untold.Should().Be(1);
+        _view.Advance(At(5.2));
+        _view.Untold.Should().Be(0);
+        Asks(At(100)).Should().BeFalse();
+    }
+
+    [Fact]
+    public void Outage_WhatWasNotSentYet_IsNotWaitedFor()
+    {
+        Know(Closed, At(0));
+        Enter(At(0.7));
+        Asks(At(0.7));
+        var told = _view.Tell(Pass, CircuitOutcome.Failed, default, At(0.8))!;
+        var before = _view.Endings;
+        _view.Fail(_request.Sequence, isSilent: true, 1, At(1.7));
+        told.IsOver.Should().BeTrue();
+        _view.Endings.Should().BeGreaterThan(before);
+        _view.Untold.Should().Be(0);
+    }
+
+    [Fact]
+    public void Trial_ThatIsToldWhenTheStateHasChanged_IsToldAllTheSame()
+    {
+        // Its place is taken until then.
+        var pass = Trial(At(0));
+        _view.Hint(7, 2, At(0.1));
+        Asks(At(0.1));
+        var telling = _view.Tell(pass, CircuitOutcome.Succeeded, default, At(0.11))!;
+        _view.Take(Closed with { Sequence = _request.Sequence, Version = 2, Generation = 4 }, At(0.12));
+        telling.IsOver.Should().BeFalse();
+        Asks(At(0.12)).Should().BeTrue();
+        _request.Outcomes.Should().Equal(new CircuitNews(3, 9, CircuitOutcome.Succeeded, 1));
+        _view.Take(Closed with { Sequence = _request.Sequence, Version = 2, Generation = 4 }, At(0.13));
+        telling.IsOver.Should().BeTrue();
+    }
+
+    [Fact]
+    public void Answer_ThatNobodyAwaits_IsNotTaken()
+    {
+        Know(Closed, At(0));
+        _view.Awaited.Should().Be(0);
+        _view.Take(Closed with { Sequence = _request.Sequence, State = CircuitState.Isolated }, At(0.1));
+        Enter(At(0.1)).Should().Be(CircuitFate.Admitted, "it was answered before");
+        Enter(At(0.7));
+        Asks(At(0.7));
+        _view.Awaited.Should().Be(_request.Sequence);
+        _view.Take(Closed with { Sequence = _request.Sequence - 1, State = CircuitState.Isolated }, At(0.8));
+        Enter(At(0.8)).Should().Be(CircuitFate.Admitted, "it is an older one's");
+        _view.Fail(_request.Sequence - 1, isSilent: true, 0, At(0.8));
+        _view.IsAuthorityHeard.Should().BeTrue();
+    }
+
+    [Fact]
     public void Error_ToARenewal_IsNotAskedForAgainAtOnce()
     {
         Know(Closed, At(0));

@@ -383,6 +383,7 @@ public sealed class CircuitBreakerNodeTests
         var breaker = _node.NewBreaker().Breaker;
         foreach (var milliseconds in new[] { 999, 1_000 })
         {
+            Told.Should().BeEmpty();
             await breaker.CallAsync(_ =>
             {
                 _node.Time.Advance(TimeSpan.FromMilliseconds(milliseconds));
@@ -391,6 +392,101 @@ public sealed class CircuitBreakerNodeTests
         }
 
         Told.Should().Equal(new CircuitNews(3, 0, CircuitOutcome.Failed, 1));
+    }
+
+    [Fact]
+    public async Task Call_EveryShape_ReturnsItsResultAndTellsItsFailure()
+    {
+        var breaker = _node.NewBreaker().Breaker;
+        for (var round = 0; round < 2; round++)
+        {
+            // The first goes by the answer to a question, all others by the verdict.
+            (await breaker.CallAsync(static (state, _) => ValueTask.FromResult(state + 1), 1)).Should().Be(2);
+            (await breaker.CallAsync(static _ => ValueTask.FromResult(3))).Should().Be(3);
+            (await breaker.CallAsync(static _ => Task.FromResult(4))).Should().Be(4);
+            (await breaker.CallAsync(static async _ =>
+            {
+                await Task.Yield();
+                return 5;
+            })).Should().Be(5);
+            var ran = 0;
+            await breaker.CallAsync((state, _) => AddLater(state), 6);
+            await breaker.CallAsync((state, _) => Add(state), 7);
+            await breaker.CallAsync(_ => Add(8));
+            await breaker.CallAsync(_ => AddLater(9).AsTask());
+            ran.Should().Be(30);
+
+            ValueTask Add(int more)
+            {
+                ran += more;
+                return default;
+            }
+
+            async ValueTask AddLater(int more)
+            {
+                await Task.Yield();
+                ran += more;
+            }
+        }
+
+        Told.Should().BeEmpty();
+        var error = new TimeoutException("downstream");
+        (await breaker.Awaiting(it => it.CallAsync(ValueTask (_) => throw error).AsTask()).Should().ThrowAsync<TimeoutException>()).Which
+            .Should().BeSameAs(error);
+        (await breaker.Awaiting(it => it.CallAsync(ValueTask<int> (_) => ValueTask.FromException<int>(error)).AsTask())
+            .Should().ThrowAsync<TimeoutException>()).Which.Should().BeSameAs(error);
+        (await breaker.Awaiting(it => it.CallAsync(async (_, _) =>
+        {
+            await Task.Yield();
+            throw error;
+        }, 1).AsTask()).Should().ThrowAsync<TimeoutException>()).Which.Should().BeSameAs(error);
+        Told.Sum(static news => news.Calls).Should().Be(3);
+        Told.Should().OnlyContain(news => news.Outcome == CircuitOutcome.Failed && news.Generation == 3);
+    }
+
+    [Fact]
+    public void Call_WithoutAnOperation_IsRefused()
+    {
+        var breaker = _node.NewBreaker().Breaker;
+        breaker.Invoking(it => it.CallAsync((Func<int, CancellationToken, ValueTask<int>>)null!, 1)).Should().Throw<ArgumentNullException>();
+        breaker.Invoking(it => it.CallAsync((Func<int, CancellationToken, ValueTask>)null!, 1)).Should().Throw<ArgumentNullException>();
+        breaker.Invoking(it => it.CallAsync((Func<CancellationToken, ValueTask<int>>)null!)).Should().Throw<ArgumentNullException>();
+        breaker.Invoking(it => it.CallAsync((Func<CancellationToken, ValueTask>)null!)).Should().Throw<ArgumentNullException>();
+        breaker.Invoking(it => it.CallAsync((Func<CancellationToken, Task<int>>)null!)).Should().Throw<ArgumentNullException>();
+        breaker.Invoking(it => it.CallAsync((Func<CancellationToken, Task>)null!)).Should().Throw<ArgumentNullException>();
+        _requests.Should().BeEmpty();
+    }
+
+    [Fact]
+    public async Task Call_CancelledBefore_IsNotMade()
+    {
+        var breaker = _node.NewBreaker().Breaker;
+        await breaker.CallAsync(_ => ValueTask.CompletedTask);
+        var isInvoked = false;
+        await breaker.Awaiting(it => it.CallAsync(_ => ValueTask.FromResult(isInvoked = true), new CancellationToken(true)).AsTask())
+            .Should().ThrowAsync<OperationCanceledException>();
+        isInvoked.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Observer_HasOneReference_UntilItIsReleased()
+    {
+        var (made, released) = (0, new List<ICircuitObserver>());
+        var observer = new CircuitObserver(
+            self =>
+            {
+                made++;
+                return self;
+            },
+            released.Add);
+        observer.Reference.Should().BeSameAs(observer.Reference).And.BeSameAs(observer);
+        made.Should().Be(1);
+        observer.Changed(99, 1, 1); // of a breaker that has gone
+        observer.Release();
+        observer.Release();
+        released.Should().Equal(observer);
+        observer.Reference.Should().BeNull();
+        new CircuitObserver().Reference.Should().BeNull("nobody can reach it");
     }
 
     [Fact]
