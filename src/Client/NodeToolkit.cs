@@ -10,7 +10,7 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
     private readonly InstanceCache<BulkheadNode> _bulkheads;
     private readonly IGrainFactory _grains;
     private readonly AuthorityCaller _caller;
-    private readonly CircuitObserver _observer;
+    private readonly NodeObserver _observer;
     private readonly Guid _node;
     private int _channels;
 
@@ -22,7 +22,7 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
         var timer = new RenewalTimer(clock);
         _rateLimiters = new(options.MaxCachedInstances, name => new RateLimiterNode(
             Begin<IRateLimiterProtocol>(name), timer, options.WhenUnavailable.TryGetValue(name.Policy, out var choice) ? choice : default), LetGo);
-        _observer = new CircuitObserver(Refer, grains.DeleteObjectReference<ICircuitObserver>);
+        _observer = new NodeObserver(Refer, grains.DeleteObjectReference<INodeObserver>);
         _circuitBreakers = new(options.MaxCachedInstances, name => new CircuitBreakerNode(
             Begin<ICircuitBreakerProtocol>(name),
             timer,
@@ -54,11 +54,11 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
     }
 
     // Without it the node hears of changes when it asks.
-    private ICircuitObserver? Refer(ICircuitObserver observer)
+    private INodeObserver? Refer(INodeObserver observer)
     {
         try
         {
-            return _grains.CreateObjectReference<ICircuitObserver>(observer);
+            return _grains.CreateObjectReference<INodeObserver>(observer);
         }
         catch (Exception e)
         {

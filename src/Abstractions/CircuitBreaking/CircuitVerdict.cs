@@ -23,7 +23,7 @@ internal readonly record struct VerdictRequest(
     [property: Id(5)] long[]? Trials,
     [property: Id(6)] CircuitNews[]? Outcomes,
     [property: Id(7)] long Shed,
-    [property: Id(8)] ICircuitObserver? Observer = null);
+    [property: Id(8)] INodeObserver? Observer = null);
 
 /// <summary>So many calls that were let through in that generation went so, one after the other.</summary>
 /// <param name="Generation">In which they began.</param>

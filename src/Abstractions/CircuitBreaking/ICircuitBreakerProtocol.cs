@@ -1,5 +1,3 @@
-using Orleans.Concurrency;
-
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The conversation between a node and the breaker's grain. Each request may be repeated and is done once.</summary>
@@ -21,23 +19,11 @@ internal interface ICircuitBreakerProtocol : IGrainWithStringKey
     /// <exception cref="ArgumentException">The command is none of the three, or the reason too long; nothing has changed.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Command")]
-    ValueTask<CircuitObedience> CommandAsync(CircuitOrder order, CancellationToken cancellationToken);
+    ValueTask<Obedience> CommandAsync(CircuitOrder order, CancellationToken cancellationToken);
 
     /// <summary>Reads the state; counts nothing and admits nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken);
-}
-
-/// <summary>What a node has to be told without having asked. A hint: it may come late, twice, or never.</summary>
-[Alias("rt.ICircuitObserver"), GrainInterfaceType("rt.ICircuitObserver")]
-internal interface ICircuitObserver : IGrainObserver
-{
-    /// <summary>What the node was told by that authority before that version is out of date.</summary>
-    /// <param name="channel">Which of the node's breakers.</param>
-    /// <param name="epoch">Of the authority.</param>
-    /// <param name="version">Of its verdict.</param>
-    [OneWay, Alias("Changed")]
-    void Changed(int channel, long epoch, long version);
 }
 
 /// <summary>The kill switches.</summary>
@@ -64,21 +50,4 @@ internal readonly record struct CircuitOrder(
 {
     /// <summary>The most characters of a reason.</summary>
     public const int LongestReason = 1_000;
-}
-
-/// <summary>How far an order is obeyed. Nobody may still admit a call by an older verdict, once <paramref name="Pending"/> is 0.</summary>
-/// <param name="IsThrown">The switch is thrown.</param>
-/// <param name="Pending">Nodes that may not know yet.</param>
-/// <param name="Acknowledged">Nodes that know.</param>
-/// <param name="RanOut">Nodes that did not say so, and whose verdicts have run out.</param>
-/// <param name="ObeyedAfter">When it is obeyed even if nobody says a word more.</param>
-[GenerateSerializer, Immutable, Alias("rt.CircuitObedience")]
-internal readonly record struct CircuitObedience(
-    [property: Id(0)] bool IsThrown,
-    [property: Id(1)] int Pending,
-    [property: Id(2)] int Acknowledged,
-    [property: Id(3)] int RanOut,
-    [property: Id(4)] TimeSpan ObeyedAfter)
-{
-    public bool IsObeyed => IsThrown && ObeyedAfter == TimeSpan.Zero;
 }

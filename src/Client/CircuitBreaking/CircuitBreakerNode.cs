@@ -6,12 +6,12 @@ namespace ReliabilityToolkit.Orleans;
 /// The shell of a breaker on its node: one per node and name, whatever objects point to it. It guards the machine, reads the clock, carries what the
 /// machine and the authority say to each other, wakes those who wait, and counts.
 /// </summary>
-internal sealed partial class CircuitBreakerNode : IHasDueTime
+internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
 {
     // Beyond, a listener that does not come back misses the oldest.
     private const int MostChanges = 1_000;
 
-    private static readonly Question<ICircuitBreakerProtocol, (CircuitCommand Command, string? Reason, TimeSpan Hold), CircuitObedience> Order = new()
+    private static readonly Question<ICircuitBreakerProtocol, (CircuitCommand Command, string? Reason, TimeSpan Hold), Obedience> Order = new()
     {
         Send = static (authority, id, order, token) =>
             authority.CommandAsync(new CircuitOrder(id, order.Command, order.Reason, order.Hold), token),
@@ -21,7 +21,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime
     private readonly Conversation<ICircuitBreakerProtocol> _conversation;
     private readonly NodeClock _clock;
     private readonly RenewalTimer _timer;
-    private readonly CircuitObserver _observer;
+    private readonly NodeObserver _observer;
     private readonly Func<Exception, bool>? _isFailure;
     private readonly Lock _lock = new();
     private readonly CircuitView _view;
@@ -39,7 +39,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime
     public CircuitBreakerNode(
         Conversation<ICircuitBreakerProtocol> conversation,
         RenewalTimer timer,
-        CircuitObserver observer,
+        NodeObserver observer,
         Func<Exception, bool>? isFailure = null,
         CircuitFallback fallback = CircuitFallback.LocalBreaker)
     {
@@ -173,7 +173,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime
     }
 
     /// <summary>The authority says that something has changed.</summary>
-    public void Hint(long epoch, long version)
+    public void Hint(long epoch, long version, int wanted)
     {
         VerdictRequest? request;
         lock (_lock)

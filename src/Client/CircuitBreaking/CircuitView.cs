@@ -184,7 +184,7 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
     /// <param name="now">The node's instant.</param>
     /// <param name="observer">Where the authority's hints go.</param>
     /// <param name="request">Sent, and repeated, until its answer is taken or it fails.</param>
-    public bool TryAsk(Instant now, ICircuitObserver? observer, out VerdictRequest request)
+    public bool TryAsk(Instant now, INodeObserver? observer, out VerdictRequest request)
     {
         request = default;
         if (_isAsking || !IsToAsk(now))

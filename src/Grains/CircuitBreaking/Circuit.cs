@@ -8,7 +8,7 @@ namespace ReliabilityToolkit.Orleans;
 /// Where the policy wants a quorum, each node has a circuit of its own, whose state holds for it while that for all is closed; when enough of them
 /// are not closed, the one for all opens. All share the places for trials.
 /// </remarks>
-internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitObedience>
+internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedience>
 {
     /// <summary>Half open with all places taken, a node asks again after so long: until then it rejects without a call.</summary>
     public static readonly TimeSpan ComeBackAfter = TimeSpan.FromMilliseconds(50);
@@ -24,7 +24,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
     private readonly Trials _trials;
     private readonly CircuitStates _forAll;
     private readonly VerdictHolders _holders = new();
-    private readonly KillSwitches _switches = new();
+    private readonly PendingOrders _switches = new();
     private CircuitBreakerPolicy _policy;
     private Instant _ownMemorableUntil;
     private long _version = 1;
@@ -95,7 +95,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
 
     /// <summary>Throws a switch, or looks how far it is obeyed.</summary>
     /// <exception cref="ArgumentException">There is no such command, or the reason is too long; nothing has changed.</exception>
-    public CircuitObedience Obey(in CircuitOrder order, Instant now)
+    public Obedience Obey(in CircuitOrder order, Instant now)
     {
         if (order.Command is not (CircuitCommand.Trip or CircuitCommand.Isolate or CircuitCommand.Reset))
             throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Trip, Isolate or Reset.");
@@ -124,22 +124,27 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, CircuitO
 
         // A predecessor may have lent verdicts shortly before this activation was born. A reset is only waited for by those who listen.
         if (order.Command == CircuitCommand.Reset)
-            _switches.Throw(order.Id.Key, _version, _holders.Known.Select(static holder => (holder, holder.HeardAt + LeaseTerm.OfVerdict)), now, now);
-        else
-            _switches.Throw(
+            _switches.Give(
                 order.Id.Key,
                 _version,
-                _holders.Known.Select(static holder => (holder, holder.AdmitsUntil)),
+                _holders.Known.Select(static holder => ((IListener)holder, holder.HeardAt + LeaseTerm.OfVerdict)),
+                now,
+                now);
+        else
+            _switches.Give(
+                order.Id.Key,
+                _version,
+                _holders.Known.Select(static holder => ((IListener)holder, holder.AdmitsUntil)),
                 _bornAt + LeaseTerm.OfVerdict,
                 now);
         return _switches.Look(order.Id.Key, now)!.Value;
     }
 
     /// <inheritdoc/>
-    public CircuitObedience Repeat(in CircuitObedience earlier, Instant answeredAt, Instant now) => earlier;
+    public Obedience Repeat(in Obedience earlier, Instant answeredAt, Instant now) => earlier;
 
     /// <inheritdoc/>
-    public bool IsFinal(in CircuitObedience answer) => answer.IsObeyed;
+    public bool IsFinal(in Obedience answer) => answer.IsObeyed;
 
     /// <summary>Those who are to be told that something has changed, each once per change.</summary>
     public IReadOnlyList<VerdictHolders.Holder> TakeHints(Instant now)

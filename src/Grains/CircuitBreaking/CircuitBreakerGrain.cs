@@ -6,7 +6,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <summary>The shell around <see cref="Circuit"/>. Reentrant: the machine is synchronous, and only obedience is awaited.</summary>
 [GrainType("rt.breaker"), Reentrant]
 internal sealed partial class CircuitBreakerGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<CircuitBreakerGrain> logger)
-    : AuthorityGrain<CircuitBreakerPolicy, Circuit, CircuitObedience>(clock, source, chance, logger), ICircuitBreakerGrain, ICircuitBreakerProtocol
+    : AuthorityGrain<CircuitBreakerPolicy, Circuit, Obedience>(clock, source, chance, logger), ICircuitBreakerGrain, ICircuitBreakerProtocol
 {
     private readonly ILogger _logger = logger;
     private TaskCompletionSource? _isObeyed;
@@ -33,7 +33,7 @@ internal sealed partial class CircuitBreakerGrain(NodeClock clock, PolicySource 
     ValueTask<VerdictGrant> ICircuitBreakerProtocol.RenewAsync(VerdictRequest request, CancellationToken cancellationToken) =>
         new(Do(request, static (circuit, request, now) => circuit.Renew(request, now), outlivesPolicy: true));
 
-    ValueTask<CircuitObedience> ICircuitBreakerProtocol.CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
+    ValueTask<Obedience> ICircuitBreakerProtocol.CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
         ObeyAsync(order, cancellationToken);
 
     ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
@@ -65,14 +65,14 @@ internal sealed partial class CircuitBreakerGrain(NodeClock clock, PolicySource 
     }
 
     // Until all nodes obey, or the asker would rather ask again. Each node's word wakes it.
-    private async ValueTask<CircuitObedience> ObeyAsync(CircuitOrder order, CancellationToken cancellationToken)
+    private async ValueTask<Obedience> ObeyAsync(CircuitOrder order, CancellationToken cancellationToken)
     {
         var holdUntil = Clock.Now + order.Hold;
         while (true)
         {
             var obedience = DoOnce(order.Id, order, static (circuit, order, now) => circuit.Obey(order, now));
             var left = holdUntil.After(Clock.Now);
-            if (!obedience.IsThrown || obedience.IsObeyed || left == TimeSpan.Zero)
+            if (!obedience.IsGiven || obedience.IsObeyed || left == TimeSpan.Zero)
                 return obedience;
             var isObeyed = (_isObeyed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
             using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -87,7 +87,7 @@ internal sealed partial class CircuitBreakerGrain(NodeClock clock, PolicySource 
     {
         try
         {
-            holder.Observer!.Changed(holder.Borrower.Channel, epoch, version);
+            holder.Observer!.Changed(holder.Borrower.Channel, epoch, version, 0);
         }
         catch (Exception e)
         {

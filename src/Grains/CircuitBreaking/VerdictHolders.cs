@@ -42,7 +42,7 @@ internal sealed class VerdictHolders
     }
 
     /// <summary>One node.</summary>
-    internal sealed class Holder
+    internal sealed class Holder : IListener
     {
         public Holder(Borrower borrower)
         {
@@ -71,7 +71,7 @@ internal sealed class VerdictHolders
         /// <summary>It believes nothing that is older than this version.</summary>
         public long Knows { get; set; }
 
-        public ICircuitObserver? Observer { get; set; }
+        public INodeObserver? Observer { get; set; }
 
         /// <summary>What this node alone has seen, where a quorum is wanted.</summary>
         public CircuitStates? Own { get; set; }

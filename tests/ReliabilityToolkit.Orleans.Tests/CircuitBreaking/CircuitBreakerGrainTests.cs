@@ -3,7 +3,7 @@ using Microsoft.Extensions.Time.Testing;
 namespace ReliabilityToolkit.Orleans.Tests;
 
 /// <summary>What the shell of the breaker's authority adds to its machine, without a silo.</summary>
-public sealed class CircuitBreakerGrainTests : IDisposable, ICircuitObserver
+public sealed class CircuitBreakerGrainTests : IDisposable, INodeObserver
 {
     private readonly FakeTimeProvider _time = new();
     private readonly PolicyMonitor _settings;
@@ -34,7 +34,7 @@ public sealed class CircuitBreakerGrainTests : IDisposable, ICircuitObserver
 
     public void Dispose() => _source.Dispose();
 
-    void ICircuitObserver.Changed(int channel, long epoch, long version)
+    void INodeObserver.Changed(int channel, long epoch, long version, int wanted)
     {
         if (_isDeaf)
             throw new InvalidOperationException("nobody is there");
@@ -100,7 +100,7 @@ public sealed class CircuitBreakerGrainTests : IDisposable, ICircuitObserver
         var first = CommandAsync(order);
         await StatusAsync();
         _time.Advance(TimeSpan.FromMilliseconds(250));
-        (await first.WaitAsync(TimeSpan.FromSeconds(20))).Should().Match<CircuitObedience>(it => it.IsThrown && !it.IsObeyed && it.Pending == 1);
+        (await first.WaitAsync(TimeSpan.FromSeconds(20))).Should().Match<Obedience>(it => it.IsGiven && !it.IsObeyed && it.Pending == 1);
         var again = CommandAsync(order);
         await StatusAsync();
         _time.Advance(TimeSpan.FromMilliseconds(250));
@@ -170,7 +170,7 @@ public sealed class CircuitBreakerGrainTests : IDisposable, ICircuitObserver
 
     private Task<CircuitBreakerStatus> StatusAsync() => _activation.TurnAsync(() => Protocol.GetStatusAsync(default));
 
-    private Task<CircuitObedience> CommandAsync(CircuitOrder order) => _activation.TurnAsync(() => Protocol.CommandAsync(order, default));
+    private Task<Obedience> CommandAsync(CircuitOrder order) => _activation.TurnAsync(() => Protocol.CommandAsync(order, default));
 
     private async Task RenewAsync()
     {

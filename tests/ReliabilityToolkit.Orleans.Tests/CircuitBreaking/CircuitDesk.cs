@@ -3,7 +3,7 @@ namespace ReliabilityToolkit.Orleans.Tests;
 /// <summary>A breaker's authority as its grain has it, without the grain: each order once, ahead of the machine.</summary>
 internal sealed class CircuitDesk(CircuitBreakerPolicy policy, long epoch)
 {
-    private readonly AnswerLog<CircuitObedience> _answers = new();
+    private readonly AnswerLog<Obedience> _answers = new();
 
     public Circuit Circuit { get; } = new(policy, default, epoch);
 
@@ -14,16 +14,16 @@ internal sealed class CircuitDesk(CircuitBreakerPolicy policy, long epoch)
     public void Report(in CircuitPass pass, CircuitOutcome outcome, Instant now) =>
         Circuit.Report(new CircuitNews(pass.Generation, pass.Trial, outcome, 1), now);
 
-    public CircuitObedience Trip(in RequestId id, Instant now, string? reason = null) => Obey(id, CircuitCommand.Trip, reason, now);
+    public Obedience Trip(in RequestId id, Instant now, string? reason = null) => Obey(id, CircuitCommand.Trip, reason, now);
 
-    public CircuitObedience Isolate(in RequestId id, Instant now, string? reason = null) => Obey(id, CircuitCommand.Isolate, reason, now);
+    public Obedience Isolate(in RequestId id, Instant now, string? reason = null) => Obey(id, CircuitCommand.Isolate, reason, now);
 
-    public CircuitObedience Reset(in RequestId id, Instant now, string? reason = null) => Obey(id, CircuitCommand.Reset, reason, now);
+    public Obedience Reset(in RequestId id, Instant now, string? reason = null) => Obey(id, CircuitCommand.Reset, reason, now);
 
     public void ChangeTo(CircuitBreakerPolicy policy, Instant now) => Circuit.ChangeTo(policy, now);
 
     public CircuitBreakerStatus Describe(Instant now) => Circuit.Describe(now);
 
-    private CircuitObedience Obey(in RequestId id, CircuitCommand command, string? reason, Instant now) => _answers.Once(
+    private Obedience Obey(in RequestId id, CircuitCommand command, string? reason, Instant now) => _answers.Once(
         id, now, Circuit, new CircuitOrder(id, command, reason, default), static (circuit, order, now) => circuit.Obey(order, now));
 }

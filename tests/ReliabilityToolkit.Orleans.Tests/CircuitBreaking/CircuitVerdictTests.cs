@@ -113,7 +113,7 @@ public sealed class CircuitVerdictTests
         circuit.HasSuccessor.Should().BeTrue();
 
         // It said that the switch was obeyed, for it knew of nobody; and everybody went on.
-        circuit.Obey(Order(CircuitCommand.Trip), At(0)).Should().Be(default(CircuitObedience));
+        circuit.Obey(Order(CircuitCommand.Trip), At(0)).Should().Be(default(Obedience));
     }
 
     public static TheoryData<string, int, int, long, CircuitOutcome, int> Impossible => new()
@@ -147,7 +147,7 @@ public sealed class CircuitVerdictTests
         one.Ask(At(5));
         other.Ask(At(6));
         var trip = Order(CircuitCommand.Trip, "a test");
-        circuit.Obey(trip, At(6.5)).Should().Be(new CircuitObedience(true, 2, 0, 0, Seconds(1.5)), "the third's has run out long ago");
+        circuit.Obey(trip, At(6.5)).Should().Be(new Obedience(true, 2, 0, 0, Seconds(1.5)), "the third's has run out long ago");
         circuit.IsAwaitingObedience(At(6.5)).Should().BeTrue();
         circuit.Describe(At(6.5)).Should().Match<CircuitBreakerStatus>(
             status => status.State == CircuitState.Open && status.Cause == CircuitCause.Tripped && status.Reason == "a test");
@@ -155,8 +155,8 @@ public sealed class CircuitVerdictTests
         one.Ask(At(6.6));
         circuit.Obey(trip, At(6.6)).Pending.Should().Be(2, "it hears of it, and may not have heard yet");
         one.Ask(At(6.7));
-        circuit.Obey(trip, At(6.7)).Should().Be(new CircuitObedience(true, 1, 1, 0, Seconds(1.3)));
-        circuit.Obey(trip, At(8)).Should().Match<CircuitObedience>(it => it.IsObeyed && it.Acknowledged == 1 && it.RanOut == 1);
+        circuit.Obey(trip, At(6.7)).Should().Be(new Obedience(true, 1, 1, 0, Seconds(1.3)));
+        circuit.Obey(trip, At(8)).Should().Match<Obedience>(it => it.IsObeyed && it.Acknowledged == 1 && it.RanOut == 1);
         circuit.IsAwaitingObedience(At(8)).Should().BeFalse();
     }
 
@@ -165,7 +165,7 @@ public sealed class CircuitVerdictTests
     {
         var circuit = New();
         var trip = Order(CircuitCommand.Trip);
-        circuit.Obey(trip, At(0.5)).Should().Be(new CircuitObedience(true, 0, 0, 0, Seconds(1.5)));
+        circuit.Obey(trip, At(0.5)).Should().Be(new Obedience(true, 0, 0, 0, Seconds(1.5)));
         circuit.Obey(trip, At(2)).IsObeyed.Should().BeTrue();
         circuit.Obey(Order(CircuitCommand.Trip), At(3)).IsObeyed.Should().BeTrue();
     }
@@ -179,10 +179,10 @@ public sealed class CircuitVerdictTests
         idle.Ask(At(1));
         listens.Ask(At(5));
         var reset = Order(CircuitCommand.Reset);
-        circuit.Obey(reset, At(5)).Should().Be(new CircuitObedience(true, 1, 0, 0, Seconds(2)));
+        circuit.Obey(reset, At(5)).Should().Be(new Obedience(true, 1, 0, 0, Seconds(2)));
         listens.Ask(At(5));
         listens.Ask(At(5));
-        circuit.Obey(reset, At(5)).Should().Be(new CircuitObedience(true, 0, 1, 0, default));
+        circuit.Obey(reset, At(5)).Should().Be(new Obedience(true, 0, 1, 0, default));
     }
 
     [Fact]
@@ -191,7 +191,7 @@ public sealed class CircuitVerdictTests
         var circuit = HalfOpen();
         var node = new Node(circuit, 1);
         node.Ask(At(10), atTheDoor: 1).Trials.Should().Be(1);
-        circuit.Obey(Order(CircuitCommand.Isolate), At(11)).Should().Be(new CircuitObedience(true, 1, 0, 0, Seconds(1)));
+        circuit.Obey(Order(CircuitCommand.Isolate), At(11)).Should().Be(new Obedience(true, 1, 0, 0, Seconds(1)));
     }
 
     [Fact]
@@ -216,7 +216,7 @@ public sealed class CircuitVerdictTests
         circuit.Obey(Order(CircuitCommand.Reset), At(6.1));
         node.Ask(At(6.9)).State.Should().Be(CircuitState.Closed);
         circuit.Obey(trip, At(6.95)).ObeyedAfter.Should().Be(Seconds(0.05));
-        circuit.Obey(trip, At(7)).Should().Match<CircuitObedience>(it => it.IsObeyed && it.RanOut == 1);
+        circuit.Obey(trip, At(7)).Should().Match<Obedience>(it => it.IsObeyed && it.RanOut == 1);
     }
 
     [Fact]
@@ -464,25 +464,25 @@ public sealed class CircuitVerdictTests
     [Fact]
     public void Switches_Several_AreEachObeyedByThemselves()
     {
-        var switches = new KillSwitches();
+        var switches = new PendingOrders();
         var holder = new VerdictHolders().Hear(new Borrower(Guid.NewGuid(), 1), At(0));
         var (first, second) = (_asker.Next().Key, _asker.Next().Key);
         switches.Look(first, At(0)).Should().BeNull();
-        switches.Throw(first, 5, [(holder, At(2))], At(0), At(0));
-        switches.Throw(second, 6, [(holder, At(3)), (holder, At(0.5))], At(1), At(0.5));
+        switches.Give(first, 5, [(holder, At(2))], At(0), At(0));
+        switches.Give(second, 6, [(holder, At(3)), (holder, At(0.5))], At(1), At(0.5));
         switches.Count.Should().Be(2);
-        switches.Look(second, At(0.5)).Should().Be(new CircuitObedience(true, 1, 0, 0, Seconds(2.5)), "of two verdicts one has run out before");
+        switches.Look(second, At(0.5)).Should().Be(new Obedience(true, 1, 0, 0, Seconds(2.5)), "of two verdicts one has run out before");
         holder.Knows = 5;
         switches.AreAllObeyed(At(1)).Should().BeFalse();
-        switches.Look(first, At(1)).Should().Be(new CircuitObedience(true, 0, 1, 0, default));
+        switches.Look(first, At(1)).Should().Be(new Obedience(true, 0, 1, 0, default));
         switches.Look(second, At(1))!.Value.IsObeyed.Should().BeFalse();
         holder.Knows = 6;
         switches.AreAllObeyed(At(1)).Should().BeTrue();
         switches.Forget(At(0.5));
         switches.Look(first, At(1)).Should().BeNull();
         switches.Look(second, At(1)).Should().NotBeNull();
-        switches.Throw(first, 7, [], At(4), At(2));
-        switches.Look(first, At(3)).Should().Be(new CircuitObedience(true, 0, 0, 0, Seconds(1)), "somebody unknown may not obey");
+        switches.Give(first, 7, [], At(4), At(2));
+        switches.Look(first, At(3)).Should().Be(new Obedience(true, 0, 0, 0, Seconds(1)), "somebody unknown may not obey");
         switches.AreAllObeyed(At(3)).Should().BeFalse();
         switches.AreAllObeyed(At(4)).Should().BeTrue();
     }
@@ -545,7 +545,7 @@ public sealed class CircuitVerdictTests
 
     private CircuitOrder Order(CircuitCommand command, string? reason = null) => new(_asker.Next(), command, reason, default);
 
-    private sealed class Node(Circuit circuit, int number, bool isListening = false) : ICircuitObserver
+    private sealed class Node(Circuit circuit, int number, bool isListening = false) : INodeObserver
     {
         private VerdictRequest _last;
         private long _sequence;
@@ -570,7 +570,7 @@ public sealed class CircuitVerdictTests
 
         public VerdictGrant Repeat(Instant now) => circuit.Renew(_last, now);
 
-        void ICircuitObserver.Changed(int channel, long epoch, long version) => throw new NotSupportedException();
+        void INodeObserver.Changed(int channel, long epoch, long version, int wanted) => throw new NotSupportedException();
 
         private VerdictGrant Send(VerdictRequest request, Instant now)
         {

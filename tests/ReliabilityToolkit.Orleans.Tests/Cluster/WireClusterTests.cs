@@ -86,7 +86,7 @@ public sealed class WireClusterTests(ToolkitCluster cluster)
         if (constructor.GetParameters().Length == 0)
             return FilledProperties(type);
         return constructor.Invoke([.. constructor.GetParameters().Select(
-            parameter => parameter.ParameterType == typeof(ICircuitObserver) ? null : Fill(parameter.ParameterType))]);
+            parameter => parameter.ParameterType == typeof(INodeObserver) ? null : Fill(parameter.ParameterType))]);
     }
 
     private static Array FilledArray(Type elementType)

@@ -296,12 +296,12 @@ public sealed class CircuitBreakerNodeTests
     {
         var breaker = _node.NewBreaker().Breaker;
         await breaker.CallAsync(_ => ValueTask.FromResult(1));
-        _node.Observer.Changed(1, 1, 1);
+        _node.Observer.Changed(1, 1, 1, 0);
         _requests.Should().HaveCount(2, "the authority has not heard yet that this is known");
-        _node.Observer.Changed(1, 1, 1);
+        _node.Observer.Changed(1, 1, 1, 0);
         _requests.Should().HaveCount(2, "and now it has");
         _verdict = _verdict with { Version = 2, Generation = 4, State = CircuitState.Isolated };
-        _node.Observer.Changed(1, 1, 2);
+        _node.Observer.Changed(1, 1, 2, 0);
         _requests.Should().HaveCount(3);
         _requests[2].Version.Should().Be(2, "what is older it does not believe");
         (await breaker.TryEnterAsync()).State.Should().Be(CircuitState.Isolated);
@@ -314,7 +314,7 @@ public sealed class CircuitBreakerNodeTests
         Authority.OnOrder = (order, _) =>
         {
             orders.Add(order);
-            return new(new CircuitObedience(true, 2 - orders.Count, 5, orders.Count, TimeSpan.FromSeconds(2 - orders.Count)));
+            return new(new Obedience(true, 2 - orders.Count, 5, orders.Count, TimeSpan.FromSeconds(2 - orders.Count)));
         };
         (await _node.NewBreaker().Breaker.TripAsync("a test")).Should().Be(new KillSwitchResult(5, 2));
         orders.Should().HaveCount(2).And.OnlyContain(order => order.Id == orders[0].Id && order.Reason == "a test");
@@ -335,7 +335,7 @@ public sealed class CircuitBreakerNodeTests
         Authority.OnOrder = (order, _) =>
         {
             commands.Add(order.Command);
-            return new(new CircuitObedience(true, 0, 0, 0, default));
+            return new(new Obedience(true, 0, 0, 0, default));
         };
         await breaker.TripAsync();
         await breaker.IsolateAsync();
@@ -471,8 +471,8 @@ public sealed class CircuitBreakerNodeTests
     [Fact]
     public void Observer_HasOneReference_UntilItIsReleased()
     {
-        var (made, released) = (0, new List<ICircuitObserver>());
-        var observer = new CircuitObserver(
+        var (made, released) = (0, new List<INodeObserver>());
+        var observer = new NodeObserver(
             self =>
             {
                 made++;
@@ -481,12 +481,12 @@ public sealed class CircuitBreakerNodeTests
             released.Add);
         observer.Reference.Should().BeSameAs(observer.Reference).And.BeSameAs(observer);
         made.Should().Be(1);
-        observer.Changed(99, 1, 1); // of a breaker that has gone
+        observer.Changed(99, 1, 1, 0); // of a breaker that has gone
         observer.Release();
         observer.Release();
         released.Should().Equal(observer);
         observer.Reference.Should().BeNull();
-        new CircuitObserver().Reference.Should().BeNull("nobody can reach it");
+        new NodeObserver().Reference.Should().BeNull("nobody can reach it");
     }
 
     [Fact]
@@ -505,9 +505,9 @@ public sealed class CircuitBreakerNodeTests
         };
         await breaker.CallAsync(_ => ValueTask.CompletedTask);
         _verdict = _verdict with { Version = 2, Generation = 4, State = CircuitState.Open, Cause = CircuitCause.Tripped, Reason = "by hand" };
-        _node.Observer.Changed(1, 1, 2);
+        _node.Observer.Changed(1, 1, 2, 0);
         _verdict = _verdict with { Version = 3, Generation = 5, State = CircuitState.Closed, Cause = CircuitCause.Reset, Reason = null };
-        _node.Observer.Changed(1, 1, 3);
+        _node.Observer.Changed(1, 1, 3, 0);
         await isTold.Task.WaitAsync(TimeSpan.FromSeconds(10));
         changes.Should().Equal(
             new CircuitStateChange(CircuitState.Closed, CircuitState.Open, CircuitCause.Tripped, "by hand", false),

@@ -22,7 +22,7 @@ internal sealed class FakeNode
     public FakeAuthority Authority { get; } = new Played();
 
     /// <summary>Where breakers hear hints, as channel 1.</summary>
-    public CircuitObserver Observer { get; } = new();
+    public NodeObserver Observer { get; } = new();
 
     public TimeSpan Elapsed => Time.GetUtcNow() - Time.Start;
 
@@ -59,7 +59,7 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
 
     public Func<VerdictRequest, CancellationToken, ValueTask<VerdictGrant>>? OnRenewVerdict { get; set; }
 
-    public Func<CircuitOrder, CancellationToken, ValueTask<CircuitObedience>>? OnOrder { get; set; }
+    public Func<CircuitOrder, CancellationToken, ValueTask<Obedience>>? OnOrder { get; set; }
 
     public Func<SlotRequest, CancellationToken, ValueTask<SlotGrant>>? OnAcquireSlots { get; set; }
 
@@ -87,8 +87,8 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
     public ValueTask<VerdictGrant> RenewAsync(VerdictRequest request, CancellationToken cancellationToken) =>
         OnRenewVerdict?.Invoke(request, cancellationToken) ?? Never<VerdictGrant>(cancellationToken);
 
-    public ValueTask<CircuitObedience> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
-        OnOrder?.Invoke(order, cancellationToken) ?? Never<CircuitObedience>(cancellationToken);
+    public ValueTask<Obedience> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
+        OnOrder?.Invoke(order, cancellationToken) ?? Never<Obedience>(cancellationToken);
 
     ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) =>
         Never<CircuitBreakerStatus>(cancellationToken);

@@ -4,7 +4,7 @@ namespace ReliabilityToolkit.Orleans.Tests;
 public sealed class PlantedBreakerBugTests
 {
     private const string Breaker = "Grains/CircuitBreaking/Circuit.cs";
-    private const string Switches = "Grains/CircuitBreaking/KillSwitches.cs";
+    private const string Switches = "Grains/Authorities/PendingOrders.cs";
     private const string States = "Abstractions/CircuitBreaking/CircuitStates.cs";
     private const string Tickets = "Abstractions/CircuitBreaking/Trials.cs";
     private const string View = "Client/CircuitBreaking/CircuitView.cs";
@@ -17,7 +17,7 @@ public sealed class PlantedBreakerBugTests
             "B1",
             Switches,
             "Where(pending => pending.Until > now)",
-            "Where(pending => pending.Until > now && pending.Holder.Knows < 0)"),
+            "Where(pending => pending.Until > now && pending.Listener.Knows < 0)"),
         new(
             "A switch does not wait for what a predecessor may have lent",
             "B1",

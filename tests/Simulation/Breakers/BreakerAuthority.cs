@@ -6,7 +6,7 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 internal sealed class BreakerAuthority
 {
     private readonly BreakerWorld _world;
-    private readonly AnswerLog<CircuitObedience> _answers = new();
+    private readonly AnswerLog<Obedience> _answers = new();
     private readonly Dictionary<Borrower, long> _heard = [];
     private readonly List<(CircuitOrder Order, BreakerNode Node, Instant Until)> _held = [];
     private readonly Dictionary<long, int> _rounds = [];
@@ -56,7 +56,7 @@ internal sealed class BreakerAuthority
         var now = _world.Now;
         _reference?.PassTime(now.Ticks);
         var obedience = Ask(order);
-        if (!obedience.IsThrown)
+        if (!obedience.IsGiven)
             return; // it has a successor, and says so
         if (_thrown.Add(order.Id.Key))
             Throw(order);
@@ -87,7 +87,7 @@ internal sealed class BreakerAuthority
 
     private bool IsSucceeded { get; set; }
 
-    private CircuitObedience Ask(in CircuitOrder order) =>
+    private Obedience Ask(in CircuitOrder order) =>
         _answers.Once(order.Id, _world.Now, Circuit, order, static (circuit, order, now) => circuit.Obey(order, now));
 
     private void Throw(in CircuitOrder order)

@@ -1,7 +1,7 @@
 namespace ReliabilityToolkit.Orleans.Simulation;
 
 /// <summary>A node: the machine, and around it what the shell does. Its clock began at some other time, and runs a little faster or slower.</summary>
-internal sealed class BreakerNode : ICircuitObserver
+internal sealed class BreakerNode : INodeObserver
 {
     private static readonly TimeSpan RepeatAfter = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan GiveUpAfter = TimeSpan.FromSeconds(1);
@@ -131,7 +131,7 @@ internal sealed class BreakerNode : ICircuitObserver
         _world.Plan(this, RepeatAfter, () => OnPatience(request, askedAt));
     }
 
-    void ICircuitObserver.Changed(int channel, long epoch, long version) => OnHint(epoch, version);
+    void INodeObserver.Changed(int channel, long epoch, long version, int wanted) => OnHint(epoch, version);
 
     private void Decided(CircuitFate fate, in CircuitPass pass)
     {

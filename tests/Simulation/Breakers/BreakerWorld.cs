@@ -142,7 +142,7 @@ internal sealed class BreakerWorld
     }
 
     /// <summary>B1: when it has returned, it is obeyed.</summary>
-    public void Answer(BreakerNode node, BreakerAuthority authority, CircuitOrder order, CircuitObedience obedience) =>
+    public void Answer(BreakerNode node, BreakerAuthority authority, CircuitOrder order, Obedience obedience) =>
         Travel(node, isUp: false, () => Notice(node, () =>
         {
             if (!obedience.IsObeyed && _askedAgainAt.GetValueOrDefault(order.Id.Key) < Now)

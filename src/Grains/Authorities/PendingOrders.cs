@@ -1,0 +1,64 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// The orders that were given, and which nodes may not know of them yet: each of these has said that it knows, or what it was lent has run out,
+/// before the order is obeyed. Not thread-safe.
+/// </summary>
+internal sealed class PendingOrders
+{
+    private readonly List<Order> _given = [];
+
+    /// <summary>Those that some node may not obey yet, or that may be asked for again.</summary>
+    public int Count => _given.Count;
+
+    /// <summary>Notes one that has just been given.</summary>
+    /// <param name="key">Its number.</param>
+    /// <param name="version">From which on a node knows.</param>
+    /// <param name="listeners">All nodes, and until when each may go by what it was told before.</param>
+    /// <param name="unknownUntil">Until when there may be nodes of which nothing is known.</param>
+    /// <param name="now">The grain's instant.</param>
+    public void Give(RequestKey key, long version, IEnumerable<(IListener, Instant)> listeners, Instant unknownUntil, Instant now) =>
+        _given.Add(new Order(
+            key,
+            version,
+            unknownUntil,
+            now,
+            [.. listeners.Select(static one => new Pending(one.Item1, one.Item2)).Where(pending => pending.Until > now)]));
+
+    /// <summary>How far one is obeyed; null: it is not known.</summary>
+    public Obedience? Look(RequestKey key, Instant now) => _given.Find(given => given.Key == key)?.Look(now);
+
+    /// <summary>Whether all are obeyed.</summary>
+    public bool AreAllObeyed(Instant now) => _given.TrueForAll(given => given.Look(now).IsObeyed);
+
+    /// <summary>By then nobody asks for them any more.</summary>
+    public void Forget(Instant givenBefore) => _given.RemoveAll(given => given.At < givenBefore);
+
+    private readonly record struct Pending(IListener Listener, Instant Until);
+
+    private sealed class Order(RequestKey key, long version, Instant unknownUntil, Instant at, List<Pending> pending)
+    {
+        private int _acknowledged;
+        private int _ranOut;
+
+        public RequestKey Key { get; } = key;
+
+        public Instant At { get; } = at;
+
+        public Obedience Look(Instant now)
+        {
+            // Who has said that he knows, may have been lent something new since: what counts is what he had.
+            _acknowledged += pending.RemoveAll(one => one.Listener.Knows >= version);
+            _ranOut += pending.RemoveAll(one => one.Until <= now);
+            var last = pending.Aggregate(unknownUntil, static (last, one) => Instant.Later(last, one.Until));
+            return new Obedience(true, pending.Count, _acknowledged, _ranOut, last.After(now));
+        }
+    }
+}
+
+/// <summary>A node that is told of changes.</summary>
+internal interface IListener
+{
+    /// <summary>The newest version of which it has said that it knows.</summary>
+    long Knows { get; }
+}
