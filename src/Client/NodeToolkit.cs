@@ -29,7 +29,10 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
             _observer,
             options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null,
             options.CircuitFallback.TryGetValue(name.Policy, out var fallback) ? fallback : default));
-        _bulkheads = new(options.MaxCachedInstances, name => new BulkheadNode(Begin<IBulkheadProtocol>(name)));
+        _bulkheads = new(
+            options.MaxCachedInstances,
+            name => new BulkheadNode(Begin<IBulkheadProtocol>(name), timer, _observer, options.NodeName),
+            LetGo);
     }
 
     public ClusterRateLimiter GetRateLimiter(string policy, string? key = null) => _rateLimiters.Get(policy, key).Limiter;
@@ -43,9 +46,10 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
     {
         _observer.Release();
         var limiters = _rateLimiters.Alive.Select(static limiter => limiter.LetGoAsync());
+        var bulkheads = _bulkheads.Alive.Select(static bulkhead => bulkhead.LetGoAsync());
         try
         {
-            await Task.WhenAll(limiters).WaitAsync(_caller.Timeout, _caller.Clock.Time, cancellationToken).ConfigureAwait(false);
+            await Task.WhenAll([.. limiters, .. bulkheads]).WaitAsync(_caller.Timeout, _caller.Clock.Time, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {
@@ -73,6 +77,9 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
         if (limiter.IdleFor is not null)
             _ = limiter.LetGoAsync();
     }
+
+    // What is in use, goes on.
+    private static void LetGo(BulkheadNode bulkhead) => _ = bulkhead.LetGoAsync();
 
     // A channel of its own: one that was let go and made anew is told apart from the one before.
     private Conversation<TAuthority> Begin<TAuthority>(ResourceName name)

@@ -10,6 +10,12 @@ public sealed class ReliabilityToolkitClientOptions
     public TimeSpan CallTimeout { get; set; } = CallTimeouts.Default;
 
     /// <summary>
+    /// What the node is called in a bulkhead's status, for whoever wants to know who holds its slots. Default: the machine's name and the process's
+    /// id; at most 200 characters.
+    /// </summary>
+    public string NodeName { get; set; } = $"{Environment.MachineName}/{Environment.ProcessId}";
+
+    /// <summary>
     /// How many limiters, breakers and bulkheads (of each kind) the node keeps at hand; beyond that, those not used for longest are let go and made
     /// anew when asked for. One that the application kept goes on working. Default 10,000; 1 to 10,000,000.
     /// </summary>
@@ -42,6 +48,7 @@ public sealed class ReliabilityToolkitClientOptions
         faults.Unless(
             CallTimeout >= CallTimeouts.Shortest && CallTimeout <= CallTimeouts.Longest, nameof(CallTimeout), CallTimeout, "10 ms to 1 minute");
         faults.Unless(MaxCachedInstances is >= 1 and <= 10_000_000, nameof(MaxCachedInstances), MaxCachedInstances, "1 to 10,000,000");
+        faults.Unless(NodeName is { Length: <= 200 }, nameof(NodeName), NodeName ?? "null", "at most 200 characters");
         foreach (var (policy, choice) in WhenUnavailable)
         {
             faults.Unless(

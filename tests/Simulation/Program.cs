@@ -5,6 +5,7 @@ return args switch
 {
     ["seeds", .. var rest] => Seeds(Swarm.Run, rest),
     ["breakers", .. var rest] => Seeds(BreakerSwarm.Run, rest),
+    ["bulkheads", .. var rest] => Seeds(BulkheadSwarm.Run, rest),
     ["tiny", var steps] => Tiny(int.Parse(steps)),
     ["shapes"] => Shapes([.. Shape.All()]),
     ["shapes", .. var options] when Shape.TryParse(options) is { } shape => Shapes([shape]),
@@ -15,6 +16,7 @@ static int Usage()
 {
     Console.WriteLine("seeds [FIRST [COUNT]]   runs the worlds of so many seeds, and tells the first failure of each checker");
     Console.WriteLine("breakers [FIRST [COUNT]]   the same of the worlds of breakers");
+    Console.WriteLine("bulkheads [FIRST [COUNT]]   the same of the worlds of bulkheads");
     Console.WriteLine("tiny STEPS              looks at all that can happen in so many steps in a world of two nodes and three tokens");
     Console.WriteLine("shapes                  tells what becomes of shapes of traffic, without faults, and which promises they fall short of");
     Console.WriteLine("shapes [--rate TOKENS_PER_SECOND] [--burst TOKENS] [--nodes COUNT]");

@@ -5,6 +5,9 @@ namespace ReliabilityToolkit.Orleans;
 /// </summary>
 public sealed class BulkheadPolicy
 {
+    // A hundredth of it is what timers may be late; and two renewals may be lost.
+    private static readonly TimeSpan ShortestLease = TimeSpan.FromSeconds(2);
+
     /// <summary>Slots in the whole cluster. Default 10; 1 to 1,000,000.</summary>
     public int Capacity { get; set; } = 10;
 
@@ -13,9 +16,12 @@ public sealed class BulkheadPolicy
 
     /// <summary>
     /// How long a permit is valid without being renewed. The client renews at a third of it, so a live holder keeps its permit for as long as it
-    /// likes, and a crashed holder's slot is back within this time. Default 15 s; 100 ms to 1 hour.
+    /// likes, and a crashed holder's slot is back within this time. Default 15 s; 2 s to 1 hour.
     /// </summary>
     public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>How long an acquire waits before it is refused; null: for as long as its caller likes. Default null; 1 ms to 1 day.</summary>
+    public TimeSpan? MaxWait { get; set; }
 
     /// <summary>Every fault of this policy, one sentence each; empty where there is none.</summary>
     public IReadOnlyList<string> Validate()
@@ -23,7 +29,9 @@ public sealed class BulkheadPolicy
         var faults = new PolicyFaults();
         faults.Unless(Capacity is >= 1 and <= 1_000_000, nameof(Capacity), Capacity, "1 to 1,000,000");
         faults.Unless(QueueLimit is >= 0 and <= 100_000, nameof(QueueLimit), QueueLimit, "0 to 100,000");
-        faults.Unless(Lease >= TimeSpan.FromMilliseconds(100) && Lease <= TimeSpan.FromHours(1), nameof(Lease), Lease, "100 ms to 1 hour");
+        faults.Unless(Lease >= ShortestLease && Lease <= TimeSpan.FromHours(1), nameof(Lease), Lease, "2 s to 1 hour");
+        if (MaxWait is { } wait)
+            faults.Unless(wait >= TimeSpan.FromMilliseconds(1) && wait <= TimeSpan.FromDays(1), nameof(MaxWait), wait, "1 ms to 1 day, or null");
         return faults.All;
     }
 }

@@ -12,8 +12,8 @@ namespace ReliabilityToolkit.Orleans;
 public interface IBulkheadGrain : IGrainWithStringKey
 {
     /// <summary>
-    /// Waits in line for the slots; the call is held. Not acquired where the queue is full, or where the turn has not come within half a second (or a
-    /// third of a lease shorter than 1.5 s): a held call keeps the grain from moving. The client library waits for as long as its caller likes.
+    /// Waits in line for the slots; the call is held. Not acquired where the queue is full, or where the turn has not come within half a second: a
+    /// held call keeps the grain from moving. The client library waits for as long as its caller likes.
     /// </summary>
     /// <param name="slots">How many; 1 to the policy's capacity.</param>
     /// <param name="cancellationToken">Ends the wait and leaves the line.</param>
@@ -22,7 +22,9 @@ public interface IBulkheadGrain : IGrainWithStringKey
     [Alias("Acquire")]
     ValueTask<SlotPermit> AcquireAsync(int slots = 1, CancellationToken cancellationToken = default);
 
-    /// <summary>Takes the slots now or answers no, without waiting. Never overtakes those who wait.</summary>
+    /// <summary>
+    /// Takes the slots now or answers no, without waiting. Never overtakes those who wait, and does not call back what lies idle on nodes.
+    /// </summary>
     /// <param name="slots">How many; 1 to the policy's capacity.</param>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the capacity.</exception>
     /// <exception cref="BulkheadClosedException">It is closed.</exception>
@@ -39,7 +41,10 @@ public interface IBulkheadGrain : IGrainWithStringKey
     [Alias("Release")]
     ValueTask<bool> ReleaseAsync(long permit);
 
-    /// <summary>Pending and later acquires fail; held permits run out.</summary>
+    /// <summary>
+    /// Pending and later acquires fail; held permits run out. Done when no node can admit anybody any more: each has said that it knows, or what it
+    /// was lent has run out.
+    /// </summary>
     [Alias("Close")]
     ValueTask CloseAsync();
 
@@ -66,14 +71,30 @@ public readonly record struct SlotPermit(
 
 /// <summary>A bulkhead at one instant.</summary>
 /// <param name="Capacity">Slots in the cluster.</param>
-/// <param name="AvailableSlots">Slots that nobody holds; 0 where the capacity was lowered below what is held.</param>
-/// <param name="Permits">Permits that are held.</param>
+/// <param name="AvailableSlots">Slots that no node holds; 0 where the capacity was lowered below what is held.</param>
 /// <param name="Waiting">Acquires that wait.</param>
 /// <param name="IsClosed">Whether acquires fail.</param>
+/// <param name="HighWaterMark">The most slots that were held at once, since the grain was activated.</param>
+/// <param name="Holders">Who holds slots.</param>
 [GenerateSerializer, Immutable, Alias("rt.BulkheadStatus")]
 public readonly record struct BulkheadStatus(
     [property: Id(0)] int Capacity,
     [property: Id(1)] int AvailableSlots,
-    [property: Id(2)] int Permits,
-    [property: Id(3)] int Waiting,
-    [property: Id(4)] bool IsClosed);
+    [property: Id(2)] int Waiting,
+    [property: Id(3)] bool IsClosed,
+    [property: Id(4)] int HighWaterMark,
+    [property: Id(5)] IReadOnlyList<BulkheadHolder> Holders);
+
+/// <summary>A node that holds slots, or a caller without the client library.</summary>
+/// <param name="NodeName">See <c>ReliabilityToolkitClientOptions.NodeName</c>; null: a caller without the client library.</param>
+/// <param name="Slots">How many it holds.</param>
+/// <param name="InUse">Of these, so many were in the hands of its callers when it last said so; the others lie idle, and are given back.</param>
+/// <param name="HeldFor">For how long it has held some.</param>
+/// <param name="EndsAfter">If it says nothing more, they are free after that.</param>
+[GenerateSerializer, Immutable, Alias("rt.BulkheadHolder")]
+public readonly record struct BulkheadHolder(
+    [property: Id(0)] string? NodeName,
+    [property: Id(1)] int Slots,
+    [property: Id(2)] int InUse,
+    [property: Id(3)] TimeSpan HeldFor,
+    [property: Id(4)] TimeSpan EndsAfter);

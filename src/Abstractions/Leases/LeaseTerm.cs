@@ -19,6 +19,9 @@ internal static class LeaseTerm
     /// <summary>How long a breaker's verdict may be believed, and a kill switch may take where a node does not answer.</summary>
     public static readonly TimeSpan OfVerdict = TimeSpan.FromSeconds(2);
 
+    /// <summary>How long a node that waits for slots of a bulkhead is reckoned with, without a word from it; then it is passed over.</summary>
+    public static readonly TimeSpan OfPlace = TimeSpan.FromSeconds(1);
+
     // Two renewals may be lost.
     private const int RenewalsPerTerm = 3;
 

@@ -1,203 +1,336 @@
-using System.Collections.Immutable;
 using System.Threading.RateLimiting;
+using Microsoft.Extensions.Logging;
 
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The shell of a bulkhead on its node: one per node and name, whatever objects point to it. It asks the authority, renews what <see
-/// cref="HeldPermits"/> says is due, and tells permits that they are lost.
+/// The shell of a bulkhead on its node: one per node and name, whatever objects point to it. It guards the machine, reads the clock, carries what the
+/// machine and the authority say to each other, wakes those who wait, and tells permits that they are lost.
 /// </summary>
-internal sealed class BulkheadNode
+internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
 {
-    private static readonly Question<IBulkheadProtocol, (int Slots, bool MayWait, TimeSpan Hold), SlotGrant> Acquire = new()
-    {
-        Send = static (authority, id, ask, token) => authority.AcquireAsync(new SlotRequest(id, ask.Slots, ask.MayWait, ask.Hold), token),
-        IsUndecided = static (_, grant) => grant.Verdict == SlotVerdict.StillWaiting,
-        TakeBack = static (conversation, id) => GiveBackAsync(conversation, id),
-    };
+    // Two renewals may be lost, and each be repeated once.
+    private const int AttemptsPerLease = 6;
 
-    private static readonly Question<IBulkheadProtocol, SlotCommand, Acknowledgement> Command = new()
+    private static readonly Question<IBulkheadProtocol, (SlotCommand Command, TimeSpan Hold), Obedience> Order = new()
     {
-        Send = static (authority, id, command, token) => authority.CommandAsync(new SlotOrder(id, command), token),
+        Send = static (authority, id, order, token) => authority.CommandAsync(new SlotOrder(id, order.Command, order.Hold), token),
+        IsUndecided = static (_, obedience) => !obedience.IsObeyed,
     };
 
     private readonly Conversation<IBulkheadProtocol> _conversation;
     private readonly NodeClock _clock;
+    private readonly RenewalTimer _timer;
+    private readonly NodeObserver _observer;
     private readonly Lock _lock = new();
-    private readonly HeldPermits _held = new();
-    private readonly Dictionary<long, BulkheadPermit> _permits = [];
-    private readonly ITimer _timer;
+    private readonly SlotStock _stock;
+    private volatile SlotLot _lot = SlotLot.None; // the machine's, as of its last verb
+    private TaskCompletionSource? _isLetGo;
+    private Instant _lastUsedAt;
+    private long _hitsSeen;
     private long _admitted;
     private long _refused;
-    private int _waiting;
-    private long _lastUsedAt;
+    private long _plannedAt = Instant.Never.Ticks;
 
-    public BulkheadNode(Conversation<IBulkheadProtocol> conversation)
+    public BulkheadNode(Conversation<IBulkheadProtocol> conversation, RenewalTimer timer, NodeObserver observer, string? nodeName = null)
     {
-        _conversation = conversation;
-        _clock = conversation.Caller.Clock;
-        _lastUsedAt = _clock.Now.Ticks;
-        _timer = _clock.CreateTimer(static node => ((BulkheadNode)node!).OnTimer(), this);
+        (_conversation, _timer, _observer, _clock) = (conversation, timer, observer, conversation.Caller.Clock);
+        _lastUsedAt = _clock.Now;
+        _stock = new SlotStock(conversation.Holder, nodeName);
         Bulkhead = new ClusterBulkhead(this);
+        observer.Add(conversation.Holder.Channel, this);
     }
 
     /// <summary>The public face.</summary>
     public ClusterBulkhead Bulkhead { get; }
 
-    /// <summary>Null while permits are held or callers wait here.</summary>
-    public TimeSpan? IdleFor =>
-        Volatile.Read(ref _waiting) > 0 || HeldCount > 0 ? null : _clock.Now - new Instant(Volatile.Read(ref _lastUsedAt));
+    public Instant Now => _clock.Now;
 
-    public RateLimiterStatistics Statistics => new()
+    /// <inheritdoc/>
+    public Instant PlannedAt
     {
-        TotalSuccessfulLeases = Interlocked.Read(ref _admitted),
-        TotalFailedLeases = Interlocked.Read(ref _refused),
-        CurrentQueuedCount = Volatile.Read(ref _waiting),
-    };
+        get => new(Volatile.Read(ref _plannedAt));
+        set => Volatile.Write(ref _plannedAt, value.Ticks);
+    }
 
-    private int HeldCount
+    /// <summary>Null while permits are held or callers wait here.</summary>
+    public TimeSpan? IdleFor
     {
         get
         {
             lock (_lock)
-                return _permits.Count;
+            {
+                var now = _clock.Now;
+                NoteHits(now);
+                return _stock.InLine > 0 || _stock.Held > _stock.Idle ? null : now - _lastUsedAt;
+            }
         }
+    }
+
+    public RateLimiterStatistics Statistics
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return new RateLimiterStatistics
+                {
+                    TotalSuccessfulLeases = _admitted + _stock.Hits,
+                    TotalFailedLeases = Interlocked.Read(ref _refused),
+                    CurrentQueuedCount = _stock.InLine,
+                    CurrentAvailablePermits = _stock.Idle,
+                };
+            }
+        }
+    }
+
+    /// <summary>From what is at hand, without a lock.</summary>
+    public BulkheadPermit? TryTake(int slots)
+    {
+        var lot = _lot;
+        return lot.TryTake(slots, _clock.Glance) ? new BulkheadPermit(this, lot, slots) : null;
     }
 
     /// <summary>Without a call.</summary>
-    public BulkheadPermit Attempt() => Refused(BulkheadPermit.NoLocalStock);
-
-    public async ValueTask<BulkheadPermit> AcquireAsync(int permitCount, bool mayWait, CancellationToken cancellationToken)
+    /// <exception cref="ArgumentOutOfRangeException">More than the capacity that the node has last heard of.</exception>
+    public BulkheadPermit Attempt(int slots)
     {
-        Interlocked.Increment(ref _waiting);
-        try
+        SlotLot? lot;
+        SlotsRequest? request;
+        lock (_lock)
         {
-            var reply = await _conversation.AskAsync((permitCount, mayWait, _conversation.Caller.Hold), Acquire, cancellationToken)
-                .ConfigureAwait(false);
-            return reply.Answer.Verdict switch
-            {
-                SlotVerdict.Granted => Admit(reply),
-                SlotVerdict.Closed => throw new BulkheadClosedException(_conversation.Name),
-                _ => Refused(new BulkheadPermit(reply.Answer.Reason)),
-            };
+            if (_stock.Capacity > 0 && slots > _stock.Capacity)
+                throw PermitCount.IsAbove(_stock.Capacity, slots);
+            var now = _lastUsedAt = _clock.Now;
+            lot = _stock.Attempt(slots, now);
+            request = Follow(now);
         }
-        catch (AuthorityUnavailableException)
-        {
-            return Refused(BulkheadPermit.Unavailable);
-        }
-        catch (ArgumentOutOfRangeException e)
-        {
-            throw PermitCount.IsRefused(e, permitCount);
-        }
-        finally
-        {
-            Interlocked.Decrement(ref _waiting);
-        }
+
+        Send(request);
+        return lot is null ? Refused(BulkheadPermit.NoLocalStock) : new BulkheadPermit(this, lot, slots);
     }
 
+    /// <exception cref="ArgumentOutOfRangeException">More than the capacity.</exception>
+    /// <exception cref="BulkheadClosedException">It is closed.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
+    /// <exception cref="OperationCanceledException">The caller cancelled.</exception>
+    public ValueTask<BulkheadPermit> AcquireAsync(int slots, bool mayWait, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<BulkheadPermit>(cancellationToken);
+        Waiter? waiter = null;
+        SlotCaller caller;
+        SlotsRequest? request;
+        lock (_lock)
+        {
+            var now = _lastUsedAt = _clock.Now;
+            caller = _stock.Acquire(slots, mayWait, now);
+            if (caller.Fate == SlotFate.InLine)
+                caller.Tag = waiter = new Waiter();
+            request = Follow(now);
+        }
+
+        Send(request);
+        return waiter is null ? new(Conclude(caller)) : WaitAsync(caller, waiter, cancellationToken);
+    }
+
+    /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     public async Task CommandAsync(SlotCommand command, CancellationToken cancellationToken) =>
-        await _conversation.AskAsync(command, Command, cancellationToken).ConfigureAwait(false);
+        await _conversation.AskAsync((command, _conversation.Caller.Hold), Order, cancellationToken).ConfigureAwait(false);
 
     public ValueTask<BulkheadStatus> GetStatusAsync(CancellationToken cancellationToken) =>
         _conversation.CallAsync(true, static (authority, _, token) => authority.GetStatusAsync(token), cancellationToken);
 
-    /// <summary>Frees what a permit held.</summary>
-    public void Release(BulkheadPermit permit, RequestId id)
+    /// <summary>A permit is disposed, and its lot is shut.</summary>
+    public void Release(SlotLot lot, int slots) => Do((lot, slots), static (stock, freed, now) => stock.Release(freed.lot, freed.slots, now));
+
+    /// <inheritdoc/>
+    public void Hint(long epoch, long version, int wanted) =>
+        Do((epoch, version, wanted), static (stock, hint, now) => stock.Hint(hint.epoch, hint.version, hint.wanted, now));
+
+    /// <inheritdoc/>
+    public void OnTime() => Do(0, static (stock, _, now) => stock.Advance(now));
+
+    /// <summary>Gives back what lies idle. What is in use goes on, and whoever asks later is served as before.</summary>
+    /// <returns>Done when the authority has answered, or is not expected to any more.</returns>
+    public Task LetGoAsync()
     {
+        Task isLetGo;
+        SlotsRequest? request;
         lock (_lock)
         {
-            _permits.Remove(permit.Number);
-            _held.Remove(permit.Number);
+            var now = _clock.Now;
+            isLetGo = (_isLetGo ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            _stock.LetGo(now);
+            request = Follow(now);
         }
 
-        _conversation.Tell(GiveBackAsync(_conversation, id));
+        Send(request);
+        return isLetGo;
     }
 
-    // The slots are free when it arrives, or when the lease ends.
-    private static async ValueTask GiveBackAsync(Conversation<IBulkheadProtocol> conversation, RequestId id) =>
-        await conversation.CallAsync(
-            new SlotRelease(id),
-            static (authority, release, token) => authority.ReleaseAsync(release, token),
-            CancellationToken.None).ConfigureAwait(false);
-
-    private BulkheadPermit Admit(in Reply<SlotGrant> reply)
+    private void Do<TArgument>(TArgument argument, Action<SlotStock, TArgument, Instant> verb)
     {
-        var now = _clock.Now;
-        var grant = reply.Answer;
-        if (LeaseTerm.HeldUntil(reply.AskedAt, grant.Lease) <= now)
-        {
-            // The answer took longer than the lease: the slot may be somebody else's by now.
-            _conversation.Tell(GiveBackAsync(_conversation, reply.Id));
-            return Refused(BulkheadPermit.Unavailable);
-        }
-
-        var permit = new BulkheadPermit(this, reply.Id, grant.Permit);
+        SlotsRequest? request;
         lock (_lock)
         {
-            _permits.Add(grant.Permit, permit);
-            _held.Add(grant.Permit, reply.AskedAt, grant.Lease);
-            SetTimer(now);
+            var now = _clock.Now;
+            verb(_stock, argument, now);
+            request = Follow(now);
         }
 
-        Interlocked.Increment(ref _admitted);
-        Volatile.Write(ref _lastUsedAt, now.Ticks);
-        return permit;
+        Send(request);
+    }
+
+    private async ValueTask<BulkheadPermit> WaitAsync(SlotCaller caller, Waiter waiter, CancellationToken cancellationToken)
+    {
+        using (cancellationToken.UnsafeRegister(
+            static (state, token) =>
+            {
+                var (node, caller, waiter) = ((BulkheadNode, SlotCaller, Waiter))state!;
+                node.Do(caller, static (stock, caller, now) => stock.Leave(caller, now));
+                if (caller.Fate == SlotFate.Gone)
+                    waiter.TrySetCanceled(token);
+            },
+            (this, caller, waiter)))
+        {
+            await waiter.Task.ConfigureAwait(false);
+        }
+
+        return Conclude(caller);
+    }
+
+    private BulkheadPermit Conclude(SlotCaller caller)
+    {
+        switch (caller.Fate)
+        {
+            case SlotFate.Admitted:
+                Interlocked.Increment(ref _admitted);
+                return new BulkheadPermit(this, caller.Lot, caller.Slots);
+            case SlotFate.Closed:
+                throw new BulkheadClosedException(_conversation.Name);
+            case SlotFate.TooMany:
+                throw PermitCount.IsAbove(_stock.Capacity, caller.Slots);
+            default:
+                return Refused(caller.Reason == RefusalReason.AuthorityUnavailable ? BulkheadPermit.Unavailable : new BulkheadPermit(caller.Reason));
+        }
     }
 
     private BulkheadPermit Refused(BulkheadPermit refusal)
     {
         Interlocked.Increment(ref _refused);
-        Volatile.Write(ref _lastUsedAt, _clock.Now.Ticks);
         return refusal;
     }
 
-    private void OnTimer()
+    // After every verb of the machine: those whose fate has been decided hear it, permits whose loan has ended are marked lost, and the timer is set.
+    // What is to be said to the authority the caller sends when he has left the lock.
+    private SlotsRequest? Follow(Instant now, Exception? error = null)
     {
-        var now = _clock.Now;
-        BulkheadPermit[] lost;
-        ImmutableArray<long> renewal;
-        lock (_lock)
+        var isSent = _stock.TryAsk(now, _observer.Reference, out var request);
+        foreach (var caller in _stock.TakeDecided())
         {
-            lost = Forget(_held.TakeLost(now));
-            renewal = _held.TakeRenewal(now, _conversation.Caller.Timeout);
-            SetTimer(now);
+            if (caller.Fate == SlotFate.Failed)
+                ((Waiter)caller.Tag!).TrySetException(error!);
+            else if (caller.Fate != SlotFate.Gone)
+                ((Waiter)caller.Tag!).TrySetResult();
         }
 
-        foreach (var permit in lost)
-            permit.Lose();
-        if (renewal.Length > 0)
-            _conversation.Tell(RenewAsync(renewal, now));
-    }
-
-    // Where it fails it is tried again at the next timer, and what is not renewed by the end of its lease is lost then.
-    private async ValueTask RenewAsync(ImmutableArray<long> permits, Instant askedAt)
-    {
-        var renewal = await _conversation.CallAsync(
-            new SlotRenewalRequest(permits),
-            static (authority, request, token) => authority.RenewAsync(request, token),
-            CancellationToken.None).ConfigureAwait(false);
-        BulkheadPermit[] lost;
-        lock (_lock)
+        foreach (var ended in _stock.TakeEnded())
+            TellLost(ended.End());
+        NoteHits(now);
+        _lot = _stock.Lot;
+        if (_isLetGo is not null && _stock.Awaited == 0)
         {
-            lost = Forget(_held.Renew(permits, renewal, askedAt));
-            SetTimer(_clock.Now);
+            _isLetGo.SetResult();
+            _isLetGo = null;
         }
 
+        _timer.Plan(this, _stock.NextDueAt);
+        return isSent ? request : null;
+    }
+
+    private void NoteHits(Instant now)
+    {
+        if (_stock.Hits != _hitsSeen)
+            (_hitsSeen, _lastUsedAt) = (_stock.Hits, now);
+    }
+
+    // All are marked by now. Each is told by himself, and none by the timer or whoever else has looked: callbacks may throw, or take their time.
+    private void TellLost(IReadOnlyCollection<CancellationTokenSource> lost)
+    {
+        if (lost.Count > 0)
+            LogLost(_conversation.Caller.Logger, _conversation.Name, lost.Count);
         foreach (var permit in lost)
-            permit.Lose();
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(
+                static told =>
+                {
+                    try
+                    {
+                        told.Permit.Cancel();
+                    }
+                    catch (Exception e)
+                    {
+                        LogCallbackFailed(told.Node._conversation.Caller.Logger, told.Node._conversation.Name, e);
+                    }
+                },
+                (Permit: permit, Node: this),
+                preferLocal: false);
+        }
     }
 
-    private BulkheadPermit[] Forget(ImmutableArray<long> lost)
+    private void Send(in SlotsRequest? request)
     {
-        var permits = new BulkheadPermit[lost.Length];
-        for (var i = 0; i < lost.Length; i++)
-            _permits.Remove(lost[i], out permits[i]!);
-        return permits;
+        if (request is { } some)
+            _ = RenewAsync(some);
     }
 
-    private void SetTimer(Instant now)
+    private async Task RenewAsync(SlotsRequest request)
     {
-        var dueAt = _held.NextDueAt;
-        _timer.Change(dueAt == Instant.Never ? Timeout.InfiniteTimeSpan : dueAt.After(now), Timeout.InfiniteTimeSpan);
+        SlotsGrant grant = default;
+        Exception? error = null;
+        try
+        {
+            grant = await _conversation.RenewAsync(
+                request,
+                static (authority, request, token) => authority.RenewAsync(request, token),
+                _stock.Lease > TimeSpan.Zero ? _stock.Lease / AttemptsPerLease : null).ConfigureAwait(false);
+        }
+        catch (AuthorityUnavailableException)
+        {
+            // Silence; that has been logged already.
+        }
+        catch (Exception e)
+        {
+            error = e;
+        }
+
+        SlotsRequest? next;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            if (grant.Sequence == request.Sequence)
+                _stock.Take(grant, now);
+            else
+                _stock.Fail(request.Sequence, error is null, _conversation.Caller.Chance.Next(), now);
+            next = Follow(now, error);
+        }
+
+        Send(next);
+        if (error is not (null or UnknownPolicyException))
+            LogRenewalFailed(_conversation.Caller.Logger, _conversation.Name, error);
     }
+
+    [LoggerMessage(EventId = 111, Level = LogLevel.Warning, Message = "What the node holds of bulkhead {Name} could not be renewed.")]
+    private static partial void LogRenewalFailed(ILogger logger, string name, Exception exception);
+
+    [LoggerMessage(EventId = 112, Level = LogLevel.Warning, Message = "Permits of bulkhead {Name} are lost; {Watched} of them are told.")]
+    private static partial void LogLost(ILogger logger, string name, int watched);
+
+    [LoggerMessage(EventId = 113, Level = LogLevel.Error, Message = "Somebody who heard that his permit of bulkhead {Name} is lost has thrown.")]
+    private static partial void LogCallbackFailed(ILogger logger, string name, Exception exception);
+
+    /// <summary>One who waits for his fate.</summary>
+    private sealed class Waiter() : TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 }

@@ -3,10 +3,16 @@ using System.Threading.RateLimiting;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// Slots of a bulkhead, held until disposed. The node renews it in the background; where it cannot, <see cref="Lost"/> fires before the authority
-/// gives the slots to anybody else. Disposing frees the slots; twice is harmless.
+/// Slots of a bulkhead, held until disposed. The node renews what it holds in the background; where it cannot, <see cref="IsHeld"/> turns false and
+/// <see cref="Lost"/> fires before the authority gives the slots to anybody else. Disposing frees the slots for the next on this node, or gives them
+/// back where others wait; twice is harmless. Thread-safe.
 /// </summary>
-public sealed class BulkheadPermit : RateLimitLease
+/// <remarks>
+/// A process that stands still (a collection, a frozen machine) for longer than the lease runs no callback in the meantime: look at
+/// <see cref="IsHeld"/> before each step that must not be taken without the slots, or have whoever takes it compare the
+/// <see cref="FencingToken"/>.
+/// </remarks>
+public sealed class BulkheadPermit : RateLimitLease, IAsyncDisposable
 {
     internal static readonly BulkheadPermit NoLocalStock = new(RefusalReason.NoLocalStock);
     internal static readonly BulkheadPermit Unavailable = new(RefusalReason.AuthorityUnavailable);
@@ -14,72 +20,87 @@ public sealed class BulkheadPermit : RateLimitLease
     private static readonly string[] Names = [MetadataName.ReasonPhrase.Name, ToolkitMetadata.Reason.Name];
 
     private readonly BulkheadNode? _bulkhead;
-    private readonly RequestId _id;
-    private readonly RefusalReason _reason;
-    private CancellationTokenSource? _lost;
+    private readonly SlotLot _lot;
+    private readonly int _slots; // of one that is refused: why
     private int _isDisposed;
-    private volatile bool _isLost;
+    private CancellationTokenSource? _lost;
 
-    internal BulkheadPermit(BulkheadNode bulkhead, in RequestId id, long number)
+    internal BulkheadPermit(BulkheadNode bulkhead, SlotLot lot, int slots)
     {
-        _bulkhead = bulkhead;
-        _id = id;
-        Number = number;
-        IsAcquired = true;
+        (_bulkhead, _lot, _slots) = (bulkhead, lot, slots);
+        FencingToken = lot.Number;
     }
 
-    internal BulkheadPermit(RefusalReason reason) => _reason = reason;
+    internal BulkheadPermit(RefusalReason reason) => (_lot, _slots) = (SlotLot.None, (int)reason);
 
-    /// <summary>Whether slots were given. Whether they are still held, <see cref="Lost"/> tells.</summary>
-    public override bool IsAcquired { get; }
+    /// <summary>Whether slots were given. Whether they are still held, <see cref="IsHeld"/> tells.</summary>
+    public override bool IsAcquired => _bulkhead is not null;
 
     /// <summary>
-    /// Cancelled once the permit could not be renewed and may soon be somebody else's: stop what the slots protect. Never cancelled by disposing.
+    /// Whether the slots are held at this instant, by this node's clock: acquired, not disposed, and not lost. Costs a read of the clock.
+    /// </summary>
+    public bool IsHeld =>
+        _bulkhead is not null && Volatile.Read(ref _isDisposed) == 0 && !_lot.IsOver && _bulkhead.Now < _lot.ValidUntil;
+
+    /// <summary>
+    /// Grows with each grant of the authority to a node, also from one activation to the next; 0 where nothing was acquired. Permits of one node that
+    /// stem from one grant share it. With a capacity of 1, whoever compares it downstream can tell a permit that was lost from its successor.
+    /// </summary>
+    /// <remarks>The fencing token of M. Kleppmann, How to do distributed locking (2016).</remarks>
+    public long FencingToken { get; }
+
+    /// <summary>
+    /// Cancelled once the permit could not be renewed and may soon be somebody else's: stop what the slots protect. Never cancelled by disposing. The
+    /// callbacks of each permit run on the thread pool, and one that throws or is slow is no matter to other permits.
     /// </summary>
     public CancellationToken Lost
     {
         get
         {
-            var source = Volatile.Read(ref _lost);
-            if (source is null)
-            {
-                var created = new CancellationTokenSource();
-                source = Interlocked.CompareExchange(ref _lost, created, null) ?? created;
-            }
-
-            if (_isLost)
-                source.Cancel(); // lost before anybody looked
-            return source.Token;
+            if (_bulkhead is null)
+                return default;
+            if (Volatile.Read(ref _lost) is { } known)
+                return known.Token;
+            var created = new CancellationTokenSource();
+            if (Interlocked.CompareExchange(ref _lost, created, null) is { } other)
+                return other.Token;
+            if (Volatile.Read(ref _isDisposed) == 0 && !_lot.TryWatch(created))
+                created.Cancel(); // lost before anybody looked
+            return created.Token;
         }
     }
 
     /// <inheritdoc/>
     public override IEnumerable<string> MetadataNames => IsAcquired ? [] : Names;
 
-    internal long Number { get; }
-
     /// <inheritdoc/>
     public override bool TryGetMetadata(string metadataName, out object? metadata)
     {
         metadata = IsAcquired ? null
-            : metadataName == MetadataName.ReasonPhrase.Name ? _reason.ToString()
-            : metadataName == ToolkitMetadata.Reason.Name ? _reason
+            : metadataName == MetadataName.ReasonPhrase.Name ? ((RefusalReason)_slots).ToString()
+            : metadataName == ToolkitMetadata.Reason.Name ? (RefusalReason)_slots
             : null;
         return metadata is not null;
     }
 
-    /// <summary>Fires <see cref="Lost"/>.</summary>
-    internal void Lose()
+    /// <summary>As <see cref="RateLimitLease.Dispose()"/>; completes at once.</summary>
+    public ValueTask DisposeAsync()
     {
-        _isLost = true;
-        Volatile.Read(ref _lost)?.Cancel();
+        Dispose();
+        return default;
     }
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
         if (_bulkhead is not null && Interlocked.Exchange(ref _isDisposed, 1) == 0)
-            _bulkhead.Release(this, _id);
+        {
+            if (Volatile.Read(ref _lost) is { } lost)
+                _lot.Unwatch(lost);
+            if (!_lot.TryGiveBack(_slots))
+                _bulkhead.Release(_lot, _slots);
+        }
+
         base.Dispose(disposing);
     }
 }

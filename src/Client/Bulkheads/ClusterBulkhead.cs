@@ -16,13 +16,18 @@ public sealed class ClusterBulkhead : RateLimiter
 
     internal ClusterBulkhead(BulkheadNode node) => _node = node;
 
-    /// <summary>How long ago it was last asked for anything on this node; absent while permits are held or callers wait here.</summary>
+    /// <summary>
+    /// How long ago it was last asked for anything on this node, to within a second; absent while permits are held or callers wait here.
+    /// </summary>
     public override TimeSpan? IdleDuration => _node.IdleFor;
 
-    /// <summary>Waits in the cluster's line, first come first served, for as long as <paramref name="cancellationToken"/> allows.</summary>
+    /// <summary>
+    /// Takes slots that the node holds, or waits for them: first come first served on the node, and among nodes one caller of each in turn, for as
+    /// long as the policy's <c>MaxWait</c> and <paramref name="cancellationToken"/> allow.
+    /// </summary>
     /// <param name="permitCount">Slots; 1 to the policy's capacity.</param>
     /// <param name="cancellationToken">Ends the wait and leaves the line.</param>
-    /// <returns>A permit; not acquired where the queue is full or the authority unavailable.</returns>
+    /// <returns>A permit; not acquired where the queue is full, the wait too long, or the authority unavailable.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the capacity.</exception>
     /// <exception cref="BulkheadClosedException">The bulkhead is closed, or was closed during the wait.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
@@ -30,7 +35,10 @@ public sealed class ClusterBulkhead : RateLimiter
     public new ValueTask<BulkheadPermit> AcquireAsync(int permitCount = 1, CancellationToken cancellationToken = default) =>
         AcquireAsync(permitCount, mayWait: true, cancellationToken);
 
-    /// <summary>Answers now: one grain call at most. Never overtakes those who wait.</summary>
+    /// <summary>
+    /// Answers now: from what the node holds, or by one grain call; where slots lie idle on other nodes, they are called back first, for 100 ms at
+    /// most. Never overtakes those who wait.
+    /// </summary>
     /// <param name="permitCount">Slots; 1 to the policy's capacity.</param>
     /// <param name="cancellationToken">Ends the call.</param>
     /// <returns>A permit; not acquired where too few slots are free, others wait, or the authority is unavailable.</returns>
@@ -41,7 +49,10 @@ public sealed class ClusterBulkhead : RateLimiter
     public ValueTask<BulkheadPermit> TryAcquireAsync(int permitCount = 1, CancellationToken cancellationToken = default) =>
         AcquireAsync(permitCount, mayWait: false, cancellationToken);
 
-    /// <summary>Pending and later acquires fail with <see cref="BulkheadClosedException"/>; held permits run out.</summary>
+    /// <summary>
+    /// Pending and later acquires fail with <see cref="BulkheadClosedException"/>; held permits run out. Done when no node admits anybody any more:
+    /// each that held slots or had waiters has said that it knows, or its lease has run out.
+    /// </summary>
     /// <param name="cancellationToken">Ends the call; whether it was carried out is then unknown.</param>
     /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
     public Task CloseAsync(CancellationToken cancellationToken = default) => _node.CommandAsync(SlotCommand.Close, cancellationToken);
@@ -56,30 +67,37 @@ public sealed class ClusterBulkhead : RateLimiter
         _node.GetStatusAsync(cancellationToken);
 
     /// <summary>
-    /// What this node counted: permits given and refused here, and those who wait here. What is available is the cluster's to know:
-    /// <see cref="GetStatusAsync"/>.
+    /// What this node counted: permits given and refused here, those who wait here, and the slots that it has at hand. What is available in the
+    /// cluster tells <see cref="GetStatusAsync"/>.
     /// </summary>
     public override RateLimiterStatistics GetStatistics() => _node.Statistics;
 
     /// <summary>
-    /// Answers from what the node holds, without a call. Today a node keeps no slots in hand: the answer is always no, with
-    /// <see cref="RefusalReason.NoLocalStock"/>. Await <see cref="TryAcquireAsync"/> or <see cref="AcquireAsync(int, CancellationToken)"/> instead.
+    /// Answers from what the node holds, without a call and without waiting. Where it holds nothing, which is so at the first use, the answer is no
+    /// with <see cref="RefusalReason.NoLocalStock"/>, and slots are asked for in the background so that the next may have them: await
+    /// <see cref="TryAcquireAsync"/> or <see cref="AcquireAsync(int, CancellationToken)"/> instead.
     /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1, or more than the capacity that the node has last heard of.</exception>
     protected override RateLimitLease AttemptAcquireCore(int permitCount)
     {
         PermitCount.ThrowIfBelowOne(permitCount);
-        return _node.Attempt();
+        return _node.TryTake(permitCount) ?? _node.Attempt(permitCount);
     }
 
     /// <inheritdoc cref="AcquireAsync(int, CancellationToken)"/>
-    protected override async ValueTask<RateLimitLease> AcquireAsyncCore(int permitCount, CancellationToken cancellationToken) =>
-        await AcquireAsync(permitCount, mayWait: true, cancellationToken).ConfigureAwait(false);
+    protected override ValueTask<RateLimitLease> AcquireAsyncCore(int permitCount, CancellationToken cancellationToken)
+    {
+        var permit = AcquireAsync(permitCount, mayWait: true, cancellationToken);
+        return permit.IsCompletedSuccessfully ? new(permit.Result) : Convert(permit);
+
+        static async ValueTask<RateLimitLease> Convert(ValueTask<BulkheadPermit> permit) => await permit.ConfigureAwait(false);
+    }
 
     private ValueTask<BulkheadPermit> AcquireAsync(int permitCount, bool mayWait, CancellationToken cancellationToken)
     {
         PermitCount.ThrowIfBelowOne(permitCount);
-        return cancellationToken.IsCancellationRequested
-            ? ValueTask.FromCanceled<BulkheadPermit>(cancellationToken)
+        return !cancellationToken.IsCancellationRequested && _node.TryTake(permitCount) is { } permit
+            ? new(permit)
             : _node.AcquireAsync(permitCount, mayWait, cancellationToken);
     }
 }

@@ -47,6 +47,7 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     /// <param name="startedAt">When the first attempt was made.</param>
     /// <param name="failure">What it ran into.</param>
     /// <param name="cancellationToken">Of the caller; ends the call at once.</param>
+    /// <param name="longestAttempt">How long one attempt may take; absent: as long as the call's time allows.</param>
     /// <exception cref="AuthorityUnavailableException">No answer in time, or none to be had: this node's host has stopped.</exception>
     /// <exception cref="OperationCanceledException">The caller cancelled; whether the request was carried out is unknown.</exception>
     public async ValueTask<TAnswer> CallAgainAsync<TCall, TAnswer>(
@@ -55,7 +56,8 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
         Func<TCall, CancellationToken, ValueTask<TAnswer>> send,
         Instant startedAt,
         Exception failure,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken,
+        TimeSpan? longestAttempt = null)
     {
         for (var failedAttempts = 1; ; failedAttempts++)
         {
@@ -68,7 +70,7 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
             ToolkitMeter.Calls.Add(1);
             try
             {
-                using var deadline = new CancellationTokenSource(TimeForAttempt(left), Clock.Time);
+                using var deadline = new CancellationTokenSource(Sooner(TimeForAttempt(left), longestAttempt ?? left), Clock.Time);
                 using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
                 return await send(call, either.Token).ConfigureAwait(false);
             }

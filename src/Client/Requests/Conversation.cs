@@ -113,11 +113,14 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
     /// <summary>
     /// As <c>CallAsync</c>, for the next term of what is lent: repeated so soon that one lost message does not let the term run out.
     /// </summary>
+    /// <param name="message">Handed to <paramref name="send"/>.</param>
+    /// <param name="send">Makes the grain call; invoked afresh for each attempt.</param>
+    /// <param name="longestAttempt">How long one attempt may take; absent: as long as the call's time allows.</param>
     public ValueTask<TAnswer> RenewAsync<TMessage, TAnswer>(
-        TMessage message, Func<TAuthority, TMessage, CancellationToken, ValueTask<TAnswer>> send)
+        TMessage message, Func<TAuthority, TMessage, CancellationToken, ValueTask<TAnswer>> send, TimeSpan? longestAttempt = null)
     {
         var startedAt = Caller.Clock.Now;
-        return CallAsync(message, send, startedAt, Caller.FirstRenewal(startedAt), CancellationToken.None);
+        return CallAsync(message, send, startedAt, Caller.FirstRenewal(startedAt), CancellationToken.None, longestAttempt);
     }
 
     private async ValueTask<TAnswer> CallAsync<TMessage, TAnswer>(
@@ -125,7 +128,8 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
         Func<TAuthority, TMessage, CancellationToken, ValueTask<TAnswer>> send,
         Instant startedAt,
         CancellationToken firstAttempt,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken,
+        TimeSpan? longestAttempt = null)
     {
         TAnswer answer;
         ToolkitMeter.Calls.Add(1);
@@ -140,7 +144,8 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
                 static (call, token) => call.send(call.authority, call.message, token),
                 startedAt,
                 e,
-                cancellationToken).ConfigureAwait(false);
+                cancellationToken,
+                longestAttempt).ConfigureAwait(false);
         }
 
         NoteAnswer();
@@ -192,11 +197,12 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
         Func<TCall, CancellationToken, ValueTask<TAnswer>> send,
         Instant startedAt,
         Exception failure,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken,
+        TimeSpan? longestAttempt = null)
     {
         try
         {
-            return await Caller.CallAgainAsync(Name, call, send, startedAt, failure, cancellationToken).ConfigureAwait(false);
+            return await Caller.CallAgainAsync(Name, call, send, startedAt, failure, cancellationToken, longestAttempt).ConfigureAwait(false);
         }
         catch (AuthorityUnavailableException e)
         {

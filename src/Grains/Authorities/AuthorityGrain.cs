@@ -113,6 +113,19 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
             DelayDeactivation(duration);
     }
 
+    /// <summary>Tells a node something that it did not ask for. A hint that gets lost costs time, and nothing else.</summary>
+    protected void Hint(INodeObserver observer, int channel, long epoch, long version, int wanted = 0)
+    {
+        try
+        {
+            observer.Changed(channel, epoch, version, wanted);
+        }
+        catch (Exception e)
+        {
+            LogNoHint(Name, e);
+        }
+    }
+
     protected abstract TPolicy Find(PolicySet policies, string policyName);
 
     protected abstract TMachine Create(TPolicy policy, Instant now, long epoch);
@@ -173,4 +186,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
 
     [LoggerMessage(EventId = 1, Level = LogLevel.Warning, Message = "The policy of {Name} was taken out of the configuration while it is in use.")]
     private partial void LogPolicyGone(string name);
+
+    [LoggerMessage(EventId = 2, Level = LogLevel.Debug, Message = "A node could not be told at once that {Name} has changed.")]
+    private partial void LogNoHint(string name, Exception exception);
 }

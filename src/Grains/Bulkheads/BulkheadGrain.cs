@@ -4,159 +4,113 @@ using Orleans.Concurrency;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The shell around <see cref="SlotLedger"/>: it holds the calls of those who wait. Reentrant: the machine is synchronous, and only waits are
-/// awaited.
+/// The shell around <see cref="SlotLedger"/>: it calls nodes whose turn has come, and holds the calls of those who wait without the client library.
+/// Reentrant: the machine is synchronous, and only waits are awaited.
 /// </summary>
 [GrainType("rt.bulkhead"), Reentrant]
-internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<BulkheadGrain> logger)
-    : AuthorityGrain<BulkheadPolicy, SlotLedger, SlotGrant>(clock, source, chance, logger), IBulkheadGrain, IBulkheadProtocol
+internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance chance, Departures departures, ILogger<BulkheadGrain> logger)
+    : AuthorityGrain<BulkheadPolicy, SlotLedger, Obedience>(clock, source, chance, logger), IBulkheadGrain, IBulkheadProtocol
 {
-    private readonly Dictionary<RequestKey, TaskCompletionSource<SlotGrant>> _heldCalls = [];
-    private IGrainTimer? _timer;
-    private Instant _timerDueAt = Instant.Never;
+    private readonly HeldOrders _orders = new(clock);
+    private readonly Dictionary<Borrower, TaskCompletionSource> _called = []; // those who wait without the client library
 
     public async ValueTask<SlotPermit> AcquireAsync(int slots, CancellationToken cancellationToken)
     {
-        var id = NewAnonymousId();
+        var (grant, number) = Acquire(slots, mayWait: true);
+        if (grant.Slots > 0 || grant.Places == 0)
+            return ToPermit(grant, number, RefusalReason.QueueFull);
         try
         {
-            return ToPermit(await Acquire(new SlotRequest(id, slots, MayWait: true, default), cancellationToken));
+            var until = Clock.Now + CallTimeouts.LongestHold;
+            while (grant is { Slots: 0, Places: > 0 } && Clock.Now < until)
+            {
+                var called = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                _called[SlotLedger.Direct(number)] = called;
+                await called.Task.WaitAsync(until.After(Clock.Now), Clock.Time, cancellationToken)
+                    .ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+                cancellationToken.ThrowIfCancellationRequested();
+                grant = Do((number, slots), static (ledger, call, now) => ledger.AskAgain(call.number, call.slots, now), outlivesPolicy: true);
+            }
+
+            return ToPermit(grant, number, RefusalReason.WaitExpired);
         }
-        catch (OperationCanceledException)
+        finally
         {
-            Release(id);
-            throw;
+            _called.Remove(SlotLedger.Direct(number));
+            if (grant.Slots == 0 || cancellationToken.IsCancellationRequested)
+                Release(number);
         }
     }
 
-    public async ValueTask<SlotPermit> TryAcquireAsync(int slots) =>
-        ToPermit(await Acquire(new SlotRequest(NewAnonymousId(), slots, MayWait: false, default)));
+    public ValueTask<SlotPermit> TryAcquireAsync(int slots)
+    {
+        var (grant, number) = Acquire(slots, mayWait: false);
+        return new(ToPermit(grant, number, RefusalReason.NoFreeSlot));
+    }
 
     public ValueTask<bool> RenewAsync(long permit) =>
-        new(Do(permit, static (ledger, permit, now) => ledger.Renew(permit, now, out _), outlivesPolicy: true));
+        new(Do(permit, static (ledger, permit, now) => ledger.Renew(permit, now), outlivesPolicy: true));
 
-    public ValueTask<bool> ReleaseAsync(long permit) =>
-        new(Do(permit, static (ledger, permit, now) => ledger.Release(permit, now), outlivesPolicy: true));
+    public ValueTask<bool> ReleaseAsync(long permit) => new(Release(permit));
 
-    public ValueTask CloseAsync() => Switch(SlotCommand.Close);
+    public async ValueTask CloseAsync() => await SwitchAsync(SlotCommand.Close);
 
-    public ValueTask ReopenAsync() => Switch(SlotCommand.Reopen);
+    public async ValueTask ReopenAsync() => await SwitchAsync(SlotCommand.Reopen);
 
     public ValueTask<BulkheadStatus> GetStatusAsync() => new(Do(0, static (ledger, _, now) => ledger.Describe(now)));
 
-    ValueTask<SlotGrant> IBulkheadProtocol.AcquireAsync(SlotRequest request, CancellationToken cancellationToken) =>
-        Acquire(request, cancellationToken);
+    ValueTask<SlotsGrant> IBulkheadProtocol.RenewAsync(SlotsRequest request, CancellationToken cancellationToken) =>
+        new(Do(request, static (ledger, request, now) => ledger.Renew(request, now), outlivesPolicy: request is { Asks: null, Spare: 0 }));
 
-    ValueTask<Acknowledgement> IBulkheadProtocol.ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => new(Release(release.Id));
-
-    ValueTask<SlotRenewal> IBulkheadProtocol.RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken) =>
-        new(Do(request, static (ledger, request, now) => ledger.Renew(request, now), outlivesPolicy: true));
-
-    ValueTask<Acknowledgement> IBulkheadProtocol.CommandAsync(SlotOrder order, CancellationToken cancellationToken) => new(Obey(order));
+    ValueTask<Obedience> IBulkheadProtocol.CommandAsync(SlotOrder order, CancellationToken cancellationToken) => ObeyAsync(order, cancellationToken);
 
     ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
 
-    /// <summary>An acquire, once. One who waits has no answer yet (null), and keeps his place by asking again under the same number.</summary>
-    internal static SlotGrant? AcquireOnce(SlotLedger ledger, AnswerLog<SlotGrant> answers, in SlotRequest request, Instant now)
-    {
-        switch (answers.Find(request.Id, now, out var earlier))
-        {
-            case RequestState.Void:
-                return default(SlotGrant);
-            case RequestState.Done:
-                return ledger.Repeat(earlier.Answer, earlier.At, now);
-        }
-
-        var answer = ledger.Acquire(request, now);
-        if (answer is { } decided)
-            answers.Remember(request.Id, decided, now);
-        return answer;
-    }
-
-    /// <summary>What a held call was told is its answer, unless it was only that he still waits.</summary>
-    internal static void RememberTold(AnswerLog<SlotGrant> answers, in RequestId request, in SlotGrant grant, Instant now)
-    {
-        if (grant.Verdict != SlotVerdict.StillWaiting)
-            answers.Remember(request, grant, now);
-    }
-
     protected override BulkheadPolicy Find(PolicySet policies, string policyName) => policies.Bulkhead(policyName);
 
-    protected override SlotLedger Create(BulkheadPolicy policy, Instant now, long epoch) => new(policy, epoch);
+    protected override SlotLedger Create(BulkheadPolicy policy, Instant now, long epoch) =>
+        new(policy, now, epoch, departures.WasThereOneWithin(policy.Lease));
 
-    /// <summary>Answers the calls that need be held no longer, and wakes up when the machine next has something to do.</summary>
+    /// <inheritdoc/>
     protected override void Conclude(SlotLedger machine, Instant now)
     {
-        while (machine.TryTakeAnswer(out var request, out var grant))
+        base.Conclude(machine, now);
+        if (machine.HasSuccessor)
+            DeactivateOnIdle(); // where it was the clock of another silo that was ahead, a new one has a higher epoch by and by
+        foreach (var loan in machine.TakeHints(now))
         {
-            RememberTold(Answers, request, grant, now);
-            if (_heldCalls.Remove(request.Key, out var call))
-                call.TrySetResult(grant);
+            if (loan.Observer is { } observer)
+                Hint(observer, loan.Borrower.Channel, machine.Epoch, machine.Version, loan.ToldWanted);
+            else if (_called.Remove(loan.Borrower, out var called))
+                called.SetResult();
         }
 
-        base.Conclude(machine, now);
-        WakeAt(machine.NextDueAt, now);
+        if (!machine.IsAwaitingObedience(now))
+            _orders.Release();
     }
 
-    private ValueTask<SlotGrant> Acquire(in SlotRequest request, CancellationToken cancellationToken = default)
+    private (SlotsGrant Grant, long Number) Acquire(int slots, bool mayWait) => Do(
+        (slots, mayWait),
+        static (ledger, ask, now) => (ledger.Acquire(ask.slots, ask.mayWait, now, out var number), number));
+
+    private bool Release(long permit) => Do(permit, static (ledger, permit, now) => ledger.Release(permit, now), outlivesPolicy: true);
+
+    private async ValueTask SwitchAsync(SlotCommand command)
     {
-        if (Do((Answers, request), static (ledger, call, now) => AcquireOnce(ledger, call.Answers, call.request, now)) is { } decided)
-            return new(decided);
-        var held = new TaskCompletionSource<SlotGrant>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _heldCalls[request.Id.Key] = held;
-        var isShorter = request.HoldFor > TimeSpan.Zero && request.HoldFor < CallTimeouts.LongestHold;
-        return new(HoldAsync(held.Task, isShorter ? request.HoldFor : CallTimeouts.LongestHold, cancellationToken));
+        var order = new SlotOrder(NewAnonymousId(), command, CallTimeouts.LongestHold);
+        Obedience obedience;
+        do
+            obedience = await ObeyAsync(order, default);
+        while (obedience is { IsGiven: true, IsObeyed: false });
+        if (!obedience.IsGiven)
+            throw AuthorityUnavailableException.ForVoidAnswer(Name);
     }
 
-    // The machine answers in time, by the grain's timer. But an activation that is to move lets no tick pass once another call stands in its queue,
-    // and does not move until this call has ended: a timer that needs no turn of the grain sees to that.
-    private async Task<SlotGrant> HoldAsync(Task<SlotGrant> held, TimeSpan hold, CancellationToken cancellationToken)
-    {
-        await ((Task)held).WaitAsync(hold, Clock.Time, cancellationToken)
-            .ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
-        cancellationToken.ThrowIfCancellationRequested();
-        return held.IsCompletedSuccessfully ? await held : new SlotGrant(SlotVerdict.StillWaiting, 0, default, default);
-    }
+    private ValueTask<Obedience> ObeyAsync(SlotOrder order, CancellationToken cancellationToken) => _orders.HoldAsync(
+        () => DoOnce(order.Id, order, static (ledger, order, now) => ledger.Obey(order, now)), order.Hold, cancellationToken);
 
-    private Acknowledgement Release(RequestId earlier) => TakeBack(earlier, static (ledger, request, now) => ledger.Release(request, now));
-
-    private ValueTask Switch(SlotCommand command)
-    {
-        Obey(new SlotOrder(default, command));
-        return default;
-    }
-
-    private Acknowledgement Obey(in SlotOrder order) => DoOnce(order.Id, 0, order.Command switch
-    {
-        SlotCommand.Close => static (ledger, _, now) => ledger.Close(now),
-        SlotCommand.Reopen => static (ledger, _, now) => ledger.Reopen(now),
-        _ => throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Close or Reopen."),
-    });
-
-    private void WakeAt(Instant dueAt, Instant now)
-    {
-        if (dueAt >= _timerDueAt)
-            return;
-        _timerDueAt = dueAt;
-        _timer ??= this.RegisterGrainTimer(
-            static (grain, _) => grain.OnTimer(),
-            this,
-            new GrainTimerCreationOptions(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan) { Interleave = true });
-        _timer.Change(dueAt.After(now), Timeout.InfiniteTimeSpan);
-    }
-
-    private Task OnTimer()
-    {
-        _timerDueAt = Instant.Never;
-        Do(0, static (ledger, _, now) => ledger.Advance(now), outlivesPolicy: true);
-        return Task.CompletedTask;
-    }
-
-    private SlotPermit ToPermit(SlotGrant grant) => grant.Verdict switch
-    {
-        SlotVerdict.Granted => new SlotPermit(true, grant.Permit, grant.Lease, default),
-        SlotVerdict.Closed => throw new BulkheadClosedException(Name),
-        SlotVerdict.StillWaiting => new SlotPermit(false, 0, default, RefusalReason.WaitExpired),
-        _ => new SlotPermit(false, 0, default, grant.Reason),
-    };
+    private SlotPermit ToPermit(in SlotsGrant grant, long number, RefusalReason refusal) =>
+        grant.Slots > 0 ? new SlotPermit(true, number, grant.Lease, default)
+        : grant.IsClosed ? throw new BulkheadClosedException(Name)
+        : new SlotPermit(false, 0, default, grant.Sequence == 0 ? RefusalReason.AuthorityUnavailable : refusal);
 }

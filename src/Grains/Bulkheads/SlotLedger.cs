@@ -1,324 +1,330 @@
-using System.Collections.Immutable;
-
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// The authority of one bulkhead: who holds how many slots until when, and who waits, first come first served. Not thread-safe: the grain guards it.
+/// The authority of one bulkhead: the slots that nodes were lent, the nodes that wait for more, and whether it is closed. Not thread-safe: the grain
+/// guards it.
 /// </summary>
 /// <remarks>
-/// An acquire that must wait is answered later: it then stands among the <see cref="TryTakeAnswer">answers</see>. "Still waiting" is an answer too,
-/// given when the asker wanted to hear something; by asking again under the same number he keeps his place. One who is not heard of for a lease has
-/// gone.
+/// It lends nothing to one who has not just asked, so nothing is lent to the dead. Those whose turn has come are called, and what is free is kept
+/// for them meanwhile. Where it may have had a predecessor of which it knows nothing, it lends nothing new for one lease: in that time those who
+/// hold something say so.
 /// </remarks>
-/// <param name="policy">Validated.</param>
-/// <param name="epoch">Where permit numbers start: above those of every earlier activation, whose holders may still renew them.</param>
-internal sealed class SlotLedger(BulkheadPolicy policy, long epoch) : IAuthorityMachine<BulkheadPolicy, SlotGrant>
+internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
 {
-    private static readonly SlotGrant StillWaiting = new(SlotVerdict.StillWaiting, 0, default, default);
-    private static readonly SlotGrant Closed = new(SlotVerdict.Closed, 0, default, default);
+    // A hint that others want slots may be lost.
+    private static readonly TimeSpan CallBackEvery = LeaseTerm.RenewAfter(LeaseTerm.OfPlace);
 
-    private readonly Dictionary<RequestKey, Claim> _claims = [];
-    private readonly Dictionary<long, Claim> _permits = [];
-    private readonly LinkedList<Claim> _held = new();    // in order of lease end
-    private readonly LinkedList<Claim> _waiting = new(); // in order of arrival
-    private readonly Queue<(RequestId Request, SlotGrant Grant)> _told = new();
-    private BulkheadPolicy _policy = policy;
-    private long _slotsHeld;
-    private long _lastPermit = epoch;
-    private bool _isClosed;
+    private readonly long _epoch;
+    private readonly Instant _bornAt;
+    private readonly SlotLoans _loans = new();
+    private readonly SlotLine _line = new();
+    private readonly PendingOrders _orders = new();
+    private BulkheadPolicy _policy;
+    private Instant _withheldUntil;
+    private long _lastNumber;
+    private long _version = 1;
+    private long _hintedVersion = 1;
+    private Instant _callBackAgainAt;
+    private bool _mustCallBack; // somebody has begun to wait, or there are fewer slots
 
-    /// <summary>A held call is answered "still waiting" after a third of a lease at the latest, so that two answers may be lost.</summary>
-    private TimeSpan LongestHold => _policy.Lease / 3 < CallTimeouts.LongestHold ? _policy.Lease / 3 : CallTimeouts.LongestHold;
-
-    /// <summary>Those who wait are looked through this often: fine enough against the hold, and cheap with a full queue.</summary>
-    private TimeSpan SweepEvery => LongestHold / 20;
-
-    private Instant _nextSweepAt;
+    /// <param name="policy">Validated.</param>
+    /// <param name="now">The grain's instant.</param>
+    /// <param name="epoch">Of this activation; higher than those of its predecessors, and than the numbers of their grants.</param>
+    /// <param name="mayFollowAnother">Whether an activation of the same bulkhead may have been lost within a lease.</param>
+    public SlotLedger(BulkheadPolicy policy, Instant now, long epoch, bool mayFollowAnother = false)
+    {
+        (_policy, _bornAt, _epoch, _lastNumber) = (policy, now, epoch, epoch);
+        _withheldUntil = mayFollowAnother ? now + policy.Lease : now;
+    }
 
     /// <inheritdoc/>
-    public Instant MemorableUntil => _isClosed ? Instant.Never : _held.Last?.Value.DueAt ?? default;
+    public Instant MemorableUntil => IsClosed ? Instant.Never : Instant.Later(_loans.LastEndAt, _withheldUntil);
 
-    /// <summary>When <see cref="Advance"/> has something to do for those who wait; never while nobody does.</summary>
-    public Instant NextDueAt => _waiting.Count == 0 ? Instant.Never
-        : _held.First is { } first && first.Value.DueAt < _nextSweepAt ? first.Value.DueAt
-        : _nextSweepAt;
+    public bool IsClosed { get; private set; }
 
-    /// <summary>Slots for one caller. Null where he waits: the answer comes later.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 slot or more than the capacity; nothing has changed.</exception>
-    public SlotGrant? Acquire(in SlotRequest request, Instant now)
+    /// <summary>Whether it has heard that another activation has taken its place: it decides nothing any more.</summary>
+    public bool HasSuccessor { get; private set; }
+
+    /// <summary>Of this activation.</summary>
+    public long Epoch => _epoch;
+
+    /// <summary>Counts what changes for the nodes.</summary>
+    public long Version => _version;
+
+    /// <summary>Slots that are lent, or may be; for whoever checks the books.</summary>
+    public long Lent => _loans.Slots;
+
+    /// <summary>The most that were lent at once.</summary>
+    public long HighWaterMark { get; private set; }
+
+    /// <summary>Callers who wait, of all nodes.</summary>
+    public long Waiting => _line.Callers;
+
+    /// <summary>What one node may hold, as far as is known; likewise.</summary>
+    public int LentTo(Borrower borrower) => _loans.Find(borrower)?.Slots ?? 0;
+
+    /// <summary>What a caller without the client library borrows as; no node can be it, for their channels count from 1.</summary>
+    public static Borrower Direct(long number) => new(new Guid(0, 0, 0, BitConverter.GetBytes(number)), 0);
+
+    /// <summary>Whether an order was given that some node may not obey yet.</summary>
+    public bool IsAwaitingObedience(Instant now) => _orders.Count > 0 && !_orders.AreAllObeyed(now);
+
+    /// <summary>Takes a node's view, and lends it what it is to have.</summary>
+    /// <exception cref="ArgumentException">No node has such a view; nothing has changed.</exception>
+    public SlotsGrant Renew(in SlotsRequest request, Instant now)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(request.Slots, 1, "slots");
+        Check(request);
         Advance(now);
-        if (_claims.TryGetValue(request.Id.Key, out var claim))
-            return AnswerAgain(claim, request.HoldFor, now);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(request.Slots, _policy.Capacity, "slots");
-        if (_isClosed)
-            return Closed;
-        if (_waiting.Count == 0 && request.Slots <= _policy.Capacity - _slotsHeld)
-            return Grant(new Claim(request.Id, request.Slots), now);
-        if (!request.MayWait)
-            return new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.NoFreeSlot);
-        if (_waiting.Count >= _policy.QueueLimit)
-            return new SlotGrant(SlotVerdict.Refused, 0, default, RefusalReason.QueueFull);
-
-        Wait(new Claim(request.Id, request.Slots), request.HoldFor, now);
-        return null;
+        if (!HearOf(request.Epoch, now))
+            return default;
+        _loans.ForgetSilent(new Instant(now.Ticks - CallTimeouts.AnswersKeptFor.Ticks));
+        if (_loans.Find(request.Holder) is { } known && request.Sequence <= known.Sequence)
+            return request.Sequence == known.Sequence ? known.Answer : default;
+        var heardBefore = _loans.Find(request.Holder)?.HeardAt ?? now;
+        var loan = _loans.Hear(request.Holder, now);
+        Take(loan, request, now);
+        return loan.Answer = Grant(loan, request, heardBefore, now);
     }
 
-    /// <summary>
-    /// A grant that is repeated starts its lease anew, for the asker counts it from before he asked again; once the permit has ended, there is
-    /// nothing left to repeat, and no slot for a late copy.
-    /// </summary>
-    public SlotGrant Repeat(in SlotGrant earlier, Instant answeredAt, Instant now)
+    /// <summary>Slots for a caller without the client library, under a number of his own.</summary>
+    /// <param name="slots">How many.</param>
+    /// <param name="mayWait">If so, and they are not there, he is called when they are: see <see cref="AskAgain"/>.</param>
+    /// <param name="now">The grain's instant.</param>
+    /// <param name="number">To renew and release by.</param>
+    /// <returns>The answer; what it grants is his.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the capacity; nothing has changed.</exception>
+    public SlotsGrant Acquire(int slots, bool mayWait, Instant now, out long number)
     {
-        if (earlier.Verdict != SlotVerdict.Granted)
-            return earlier;
-        return Renew(earlier.Permit, now, out var lease) ? earlier with { Lease = lease } : default;
+        ArgumentOutOfRangeException.ThrowIfLessThan(slots, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(slots, _policy.Capacity);
+        number = ++_lastNumber;
+        var grant = Renew(new SlotsRequest(Direct(number), 1, 0, 0, 0, 0, [new SlotsAsk(slots, 1, mayWait)], mayWait ? 1 : 0, 0), now);
+        if (grant is { Slots: 0, Places: 0 } && _loans.Find(Direct(number)) is { } refused)
+            _loans.Forget(refused);
+        return grant;
     }
 
-    /// <summary>What an earlier request got, or still waits for, is free again.</summary>
-    public void Release(RequestKey request, Instant now)
+    /// <summary>He has been called.</summary>
+    public SlotsGrant AskAgain(long number, int slots, Instant now) =>
+        _loans.Find(Direct(number)) is { } loan
+            ? Renew(new SlotsRequest(loan.Borrower, loan.Sequence + 1, 0, 0, 0, 0, [new SlotsAsk(slots, 1, true)], 1, 0), now)
+            : default;
+
+    /// <summary>Extends his permit by a lease from now; false where it is not held any more.</summary>
+    public bool Renew(long number, Instant now)
     {
         Advance(now);
-        if (_claims.TryGetValue(request, out var claim))
-            Drop(claim, default);
-        Serve(now);
+        return _loans.Find(Direct(number)) is { Slots: > 0 and var held } loan
+            && Renew(new SlotsRequest(loan.Borrower, loan.Sequence + 1, 0, 0, held, held, null, 0, 0), now).Kept > 0;
     }
 
-    /// <summary>Frees a permit by its number; false where it is not held.</summary>
-    public bool Release(long permit, Instant now)
+    /// <summary>Frees his permit, or his place in the line; false where he has neither.</summary>
+    public bool Release(long number, Instant now)
     {
         Advance(now);
-        if (!_permits.TryGetValue(permit, out var claim))
+        if (_loans.Find(Direct(number)) is not { } loan)
             return false;
-        Drop(claim, default);
-        Serve(now);
-        return true;
+        var isHeld = loan.Slots > 0;
+        _line.Wait(loan, [], 0);
+        _loans.Forget(loan);
+        return isHeld;
     }
 
-    /// <summary>Extends a permit by a lease from now; false where it is not held any more.</summary>
-    public bool Renew(long permit, Instant now, out TimeSpan lease)
+    /// <summary>Closes or reopens, or looks how far it is obeyed.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The command is neither; nothing has changed.</exception>
+    public Obedience Obey(in SlotOrder order, Instant now)
     {
+        if (order.Command is not (SlotCommand.Close or SlotCommand.Reopen))
+            throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Close or Reopen.");
         Advance(now);
-        lease = _policy.Lease;
-        if (!_permits.TryGetValue(permit, out var claim))
-            return false;
-        _held.Remove(claim.Node);
-        Extend(claim, now);
-        return true;
-    }
-
-    /// <summary>Extends what a node still holds, in one call.</summary>
-    public SlotRenewal Renew(in SlotRenewalRequest request, Instant now)
-    {
-        var renewed = ImmutableArray.CreateBuilder<long>();
-        foreach (var permit in request.Permits.IsDefault ? [] : request.Permits)
+        if (HasSuccessor)
+            return default; // nobody would obey
+        if (_orders.Look(order.Id.Key, now) is { } obedience)
         {
-            if (Renew(permit, now, out _))
-                renewed.Add(permit);
+            _hintedVersion = obedience.IsObeyed ? _hintedVersion : 0; // a hint may have been lost
+            return obedience;
         }
 
-        return new SlotRenewal(_policy.Lease, renewed.ToImmutable());
+        _orders.Forget(new Instant(now.Ticks - CallTimeouts.AnswersKeptFor.Ticks));
+        var closes = order.Command == SlotCommand.Close;
+        if (closes != IsClosed)
+        {
+            IsClosed = closes;
+            _version++;
+        }
+
+        // Who holds something could admit by it, and who waits is to be told. That it is open again one hears when one asks.
+        var listeners = closes ? _loans.Alive.Where(static loan => loan.Slots > 0 || loan.Waiting > 0) : [];
+        _orders.Give(
+            order.Id.Key,
+            _version,
+            listeners.Select(static loan => ((IListener)loan, loan.EndsAt)),
+            closes ? _withheldUntil : now,
+            now);
+        return _orders.Look(order.Id.Key, now)!.Value;
     }
 
-    /// <summary>Those who wait, and those who come, are told that it is closed; what is held runs out.</summary>
-    public void Close(Instant now)
-    {
-        Advance(now);
-        _isClosed = true;
-        while (_waiting.First is { } first)
-            Drop(first.Value, Closed);
-    }
+    /// <inheritdoc/>
+    public Obedience Repeat(in Obedience earlier, Instant answeredAt, Instant now) => earlier;
 
-    public void Reopen(Instant now)
-    {
-        Advance(now);
-        _isClosed = false;
-    }
+    /// <inheritdoc/>
+    public bool IsFinal(in Obedience answer) => answer.IsObeyed;
 
     /// <summary>
-    /// Goes on under another policy. A larger capacity serves those who wait at once; a smaller one takes nothing back and hands nothing out until
-    /// enough has been released. Who waits for more than the new capacity is refused.
+    /// Those for whom it is worth while to ask: what they wait for is free, or others want what they hold, or they do not know that it is closed.
+    /// Each once, until it has come.
     /// </summary>
+    public IReadOnlyList<SlotLoans.Loan> TakeHints(Instant now)
+    {
+        var hinted = new List<SlotLoans.Loan>();
+        if (_hintedVersion < _version)
+        {
+            _hintedVersion = _version;
+            hinted.AddRange(_loans.Alive.Where(loan => loan.Knows < _version && (loan.Slots > 0 || loan.Waiting > 0)));
+        }
+
+        if (IsClosed)
+            return hinted;
+        foreach (var node in _line.Due(Free(now), now))
+        {
+            if (!node.IsCalled)
+                hinted.Add(node);
+            node.IsCalled = true;
+        }
+
+        if ((!_mustCallBack && now < _callBackAgainAt) || Wanted(null, now) == 0)
+            return hinted;
+        foreach (var loan in _loans.Alive)
+        {
+            var isTold = loan.ToldWanted > 0 && (now < _callBackAgainAt || now - loan.HeardAt < CallBackEvery);
+            if (loan.Slots == 0 || isTold || Wanted(loan, now) is not (> 0 and var wanted))
+                continue;
+            loan.ToldWanted = wanted;
+            hinted.Add(loan);
+        }
+
+        if (now >= _callBackAgainAt)
+            _callBackAgainAt = now + CallBackEvery;
+        _mustCallBack = false;
+
+        return hinted;
+    }
+
+    /// <inheritdoc/>
     public void ChangeTo(BulkheadPolicy policy, Instant now)
     {
-        _policy = policy;
-        for (var node = _waiting.First; node is not null;)
-        {
-            var claim = node.Value;
-            node = node.Next;
-            if (claim.Slots > policy.Capacity)
-                Refuse(claim, RefusalReason.NoFreeSlot);
-        }
-
         Advance(now);
-        Serve(now);
-    }
-
-    /// <summary>What time alone does: leases end, held calls are answered, waiters who are not heard of leave the line.</summary>
-    public void Advance(Instant now)
-    {
-        while (_held.First is { } first && first.Value.DueAt <= now)
-            Drop(first.Value, default);
-        Serve(now);
-        if (_waiting.Count == 0 || _nextSweepAt > now)
-            return;
-        Sweep(now);
-        Serve(now);
-    }
-
-    /// <summary>The answers to calls that were held, oldest first. To be drained after every verb.</summary>
-    public bool TryTakeAnswer(out RequestId request, out SlotGrant grant)
-    {
-        var isTold = _told.TryDequeue(out var told);
-        (request, grant) = told;
-        return isTold;
+        _policy = policy;
+        _mustCallBack = true;
     }
 
     public BulkheadStatus Describe(Instant now)
     {
         Advance(now);
-        return new BulkheadStatus(_policy.Capacity, (int)Math.Max(0, _policy.Capacity - _slotsHeld), _permits.Count, _waiting.Count, _isClosed);
+        return new BulkheadStatus(
+            _policy.Capacity,
+            (int)Math.Max(0, _policy.Capacity - _loans.Slots),
+            (int)_line.Callers,
+            IsClosed,
+            (int)HighWaterMark,
+            _loans.Alive.Where(static loan => loan.Slots > 0)
+                .Select(loan => new BulkheadHolder(loan.NodeName, loan.Slots, loan.InUse, now - loan.Since, loan.EndsAt.After(now)))
+                .ToArray());
     }
 
-    private void Sweep(Instant now)
+    private static void Check(in SlotsRequest request)
     {
-        _nextSweepAt = now + SweepEvery;
-        for (var node = _waiting.First; node is not null;)
+        var isBelowZero = Math.Min(request.InUse, request.Waiting) < 0 || request.Spare < 0 || request.Held < request.InUse;
+        if (request.Sequence < 1 || isBelowZero)
+            throw new ArgumentException($"No node has such a view: {request}.", nameof(request));
+        foreach (var ask in request.Asks ?? [])
         {
-            var claim = node.Value;
-            node = node.Next;
-            var isDue = claim.DueAt <= (claim.IsCallHeld ? _nextSweepAt : now); // a held call is answered rather too early than too late
-            if (!isDue)
-                continue;
-            if (!claim.IsCallHeld || claim.Id.IsAnonymous)
-            {
-                Refuse(claim, RefusalReason.WaitExpired);
-                continue;
-            }
-
-            Tell(claim.Id, StillWaiting);
-            claim.IsCallHeld = false;
-            claim.DueAt = now + _policy.Lease;
-        }
-    }
-
-    private void Serve(Instant now)
-    {
-        while (_waiting.First is { } first && first.Value.Slots <= _policy.Capacity - _slotsHeld)
-        {
-            var claim = first.Value;
-            _waiting.Remove(claim.Node);
-            var wasHeld = claim.IsCallHeld;
-            var grant = Grant(claim, now);
-            if (wasHeld)
-                Tell(claim.Id, grant);
-        }
-    }
-
-    private SlotGrant Grant(Claim claim, Instant now)
-    {
-        claim.Permit = ++_lastPermit;
-        claim.IsCallHeld = false;
-        claim.DueAt = default;
-        _claims[claim.Id.Key] = claim;
-        _permits.Add(claim.Permit, claim);
-        Extend(claim, now);
-        _slotsHeld += claim.Slots;
-        return new SlotGrant(SlotVerdict.Granted, claim.Permit, _policy.Lease, default);
-    }
-
-    // Never shortens: under a policy with a shorter lease, the holder goes on believing in the longer one. Nearly always it belongs at the end.
-    private void Extend(Claim claim, Instant now)
-    {
-        claim.DueAt = Instant.Later(claim.DueAt, LeaseTerm.LentUntil(now, _policy.Lease));
-        var before = _held.Last;
-        while (before is not null && before.Value.DueAt > claim.DueAt)
-            before = before.Previous;
-        if (before is null)
-            _held.AddFirst(claim.Node);
-        else
-            _held.AddAfter(before, claim.Node);
-    }
-
-    // What is alive needs no remembered answer. A grant that is repeated starts its lease anew, for the asker counts it from before he asked again.
-    private SlotGrant? AnswerAgain(Claim claim, TimeSpan holdFor, Instant now)
-    {
-        if (claim.Permit != 0)
-        {
-            Renew(claim.Permit, now, out var lease);
-            return new SlotGrant(SlotVerdict.Granted, claim.Permit, lease, default);
+            if (ask.Slots < 1 || ask.Callers is < 1 or > SlotsRequest.MostAsked)
+                throw new ArgumentException($"Nobody asks like that: {ask}.", nameof(request));
         }
 
-        if (claim.IsCallHeld)
-            Tell(claim.Id, StillWaiting); // the call that this one repeats
-        Hold(claim, holdFor, now);
-        return null;
+        if (request.Asks?.Length > SlotsRequest.MostAsked)
+            throw new ArgumentException($"More than {SlotsRequest.MostAsked} at once.", nameof(request));
     }
 
-    private void Wait(Claim claim, TimeSpan holdFor, Instant now)
+    // Below nothing where the capacity was lowered.
+    private long Free(Instant now) => Math.Min(_policy.Capacity - _loans.Slots, now < _withheldUntil || IsClosed ? 0 : long.MaxValue);
+
+    // Slots that are lacking for all others, beyond what is free.
+    private int Wanted(SlotLoans.Loan? besides, Instant now) =>
+        (int)Math.Clamp(_line.WantedBesides(besides, now) - Free(now), 0, int.MaxValue);
+
+    // Whether it may decide at all. Nothing that a predecessor lent outlives it by more than a lease.
+    private bool HearOf(long epoch, Instant now)
     {
-        if (_waiting.Count == 0)
-            _nextSweepAt = now + SweepEvery;
-        _claims.Add(claim.Id.Key, claim);
-        _waiting.AddLast(claim.Node);
-        Hold(claim, holdFor, now);
+        HasSuccessor |= epoch > _epoch;
+        if (HasSuccessor)
+            return false;
+        if (epoch > 0 && epoch < _epoch && now < _bornAt + _policy.Lease)
+            _withheldUntil = Instant.Later(_withheldUntil, _bornAt + _policy.Lease);
+        return true;
     }
 
-    // A caller without the client library cannot ask again: where this call's hold ends, so does his wait.
-    private void Hold(Claim claim, TimeSpan holdFor, Instant now)
+    private void Take(SlotLoans.Loan loan, in SlotsRequest request, Instant now)
     {
-        claim.IsCallHeld = true;
-        claim.DueAt = now + (holdFor > TimeSpan.Zero && holdFor < LongestHold ? holdFor : LongestHold);
+        (loan.Sequence, loan.Observer, loan.NodeName, loan.IsCalled) = (request.Sequence, request.Observer, request.NodeName, false);
+        if (request.Epoch == _epoch)
+            loan.Knows = Math.Max(loan.Knows, request.Version);
+
+        // What it holds of a predecessor's it has not exchanged for anything of this one's: else it would name this one.
+        var isOfPredecessor = request.Epoch > 0 && request.Epoch < _epoch && now < _withheldUntil;
+        var held = isOfPredecessor ? request.Held : Math.Min(request.Held, loan.Slots);
+        _loans.Lend(loan, held, Math.Min(request.InUse, held), now);
+        if (held > 0 && loan.Number == 0)
+            loan.Number = ++_lastNumber;
     }
 
-    private void Refuse(Claim claim, RefusalReason reason)
+    private SlotsGrant Grant(SlotLoans.Loan loan, in SlotsRequest request, Instant heardBefore, Instant now)
     {
-        Drop(claim, new SlotGrant(SlotVerdict.Refused, 0, default, reason));
+        var kept = loan.Slots;
+        var free = Math.Max(0, Free(now));
+        _line.Welcome(loan, heardBefore, now);
+        var slots = _line.Serve(loan, Legal(request.Asks), free, now, out var left);
+        var others = _line.Callers - loan.Waiting;
+        var places = left.Length == 0 ? 0 : (int)Math.Clamp(_policy.QueueLimit - others, 0, request.Waiting);
+        _mustCallBack |= _line.Wait(loan, places == 0 ? [] : left, places);
+        var spare = _line.IsEmpty ? (int)Math.Min(request.Spare, free - slots) : 0;
+        if (slots + spare > 0)
+            loan.Number = ++_lastNumber;
+        _loans.Lend(loan, kept + slots + spare, loan.InUse + slots, now);
+        _loans.Extend(loan, _policy.Lease, now);
+        HighWaterMark = Math.Max(HighWaterMark, _loans.Slots);
+        loan.ToldWanted = IsClosed ? 0 : Wanted(loan, now);
+        return new SlotsGrant(
+            request.Sequence,
+            _epoch,
+            _version,
+            kept,
+            slots,
+            spare,
+            _policy.Lease,
+            loan.Number,
+            places,
+            loan.ToldWanted,
+            (int)(_loans.Idle - (loan.Slots - loan.InUse)),
+            IsClosed,
+            _policy.Capacity,
+            _policy.MaxWait);
     }
 
-    // Forgets a claim, held or waiting; a waiting one's call gets the answer.
-    private void Drop(Claim claim, SlotGrant answer)
+    // What nobody can ever have, the node hears by the capacity.
+    private SlotsAsk[] Legal(SlotsAsk[]? asks) =>
+        IsClosed || asks is null ? [] : Array.TrueForAll(asks, ask => ask.Slots <= _policy.Capacity) ? asks
+        : [.. asks.Where(ask => ask.Slots <= _policy.Capacity)];
+
+    // What time alone does: leases end, and with them places in the line.
+    private void Advance(Instant now)
     {
-        _claims.Remove(claim.Id.Key);
-        if (claim.Permit == 0)
+        while (_loans.EndNext(now) is { } ended)
         {
-            _waiting.Remove(claim.Node);
-            if (claim.IsCallHeld)
-                Tell(claim.Id, answer);
-            return;
+            _line.Wait(ended, [], 0);
+            if (ended.Borrower.Channel == 0)
+                _loans.Forget(ended);
         }
-
-        _held.Remove(claim.Node);
-        _permits.Remove(claim.Permit);
-        _slotsHeld -= claim.Slots;
-    }
-
-    private void Tell(in RequestId id, SlotGrant grant) => _told.Enqueue((id, grant));
-
-    /// <summary>One acquire, from the line to the end of its permit.</summary>
-    private sealed class Claim
-    {
-        public Claim(in RequestId id, int slots)
-        {
-            Id = id;
-            Slots = slots;
-            Node = new LinkedListNode<Claim>(this);
-        }
-
-        public RequestId Id { get; }
-
-        public int Slots { get; }
-
-        public LinkedListNode<Claim> Node { get; }
-
-        /// <summary>0 while it waits.</summary>
-        public long Permit { get; set; }
-
-        /// <summary>While it waits: whether a call is held that wants an answer.</summary>
-        public bool IsCallHeld { get; set; }
-
-        /// <summary>Held: the lease's end. Waiting: when the held call is answered, or, without one, when the place is lost.</summary>
-        public Instant DueAt { get; set; }
     }
 }

@@ -5,11 +5,10 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="Circuit"/>. Reentrant: the machine is synchronous, and only obedience is awaited.</summary>
 [GrainType("rt.breaker"), Reentrant]
-internal sealed partial class CircuitBreakerGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<CircuitBreakerGrain> logger)
+internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<CircuitBreakerGrain> logger)
     : AuthorityGrain<CircuitBreakerPolicy, Circuit, Obedience>(clock, source, chance, logger), ICircuitBreakerGrain, ICircuitBreakerProtocol
 {
-    private readonly ILogger _logger = logger;
-    private TaskCompletionSource? _isObeyed;
+    private readonly HeldOrders _orders = new(clock);
 
     public ValueTask<CircuitPass> EnterAsync() => new(Do(0, static (circuit, _, now) => circuit.Enter(now)));
 
@@ -50,12 +49,9 @@ internal sealed partial class CircuitBreakerGrain(NodeClock clock, PolicySource 
             DeactivateOnIdle(); // where it was the clock of another silo that was ahead, a new one has a higher epoch by and by
         var (epoch, version) = machine.Shown;
         foreach (var holder in machine.TakeHints(now))
-            Hint(holder, epoch, version);
-        if (_isObeyed is { } waiting && !machine.IsAwaitingObedience(now))
-        {
-            _isObeyed = null;
-            waiting.SetResult();
-        }
+            Hint(holder.Observer!, holder.Borrower.Channel, epoch, version);
+        if (!machine.IsAwaitingObedience(now))
+            _orders.Release();
     }
 
     private async ValueTask<KillSwitchResult> ThrowAsync(CircuitCommand command, string? reason)
@@ -64,37 +60,6 @@ internal sealed partial class CircuitBreakerGrain(NodeClock clock, PolicySource 
         return new KillSwitchResult(obedience.Acknowledged, obedience.RanOut);
     }
 
-    // Until all nodes obey, or the asker would rather ask again. Each node's word wakes it.
-    private async ValueTask<Obedience> ObeyAsync(CircuitOrder order, CancellationToken cancellationToken)
-    {
-        var holdUntil = Clock.Now + order.Hold;
-        while (true)
-        {
-            var obedience = DoOnce(order.Id, order, static (circuit, order, now) => circuit.Obey(order, now));
-            var left = holdUntil.After(Clock.Now);
-            if (!obedience.IsGiven || obedience.IsObeyed || left == TimeSpan.Zero)
-                return obedience;
-            var isObeyed = (_isObeyed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
-            using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            await Task.WhenAny(isObeyed, Clock.WaitAsync(obedience.ObeyedAfter < left ? obedience.ObeyedAfter : left, over.Token));
-            await over.CancelAsync();
-            cancellationToken.ThrowIfCancellationRequested();
-        }
-    }
-
-    // A hint that gets lost costs time, and nothing else.
-    private void Hint(VerdictHolders.Holder holder, long epoch, long version)
-    {
-        try
-        {
-            holder.Observer!.Changed(holder.Borrower.Channel, epoch, version, 0);
-        }
-        catch (Exception e)
-        {
-            LogNoHint(_logger, Name, e);
-        }
-    }
-
-    [LoggerMessage(EventId = 2, Level = LogLevel.Debug, Message = "A node could not be told at once that {Name} has changed.")]
-    private static partial void LogNoHint(ILogger logger, string name, Exception exception);
+    private ValueTask<Obedience> ObeyAsync(CircuitOrder order, CancellationToken cancellationToken) => _orders.HoldAsync(
+        () => DoOnce(order.Id, order, static (circuit, order, now) => circuit.Obey(order, now)), order.Hold, cancellationToken);
 }

@@ -66,9 +66,9 @@ public sealed class AuthorityGrainTests : IDisposable
     [Fact]
     public async Task Grain_WhosePolicyHasGone_KeepsWhatItOwes()
     {
-        var (held, taken) = (await AcquireAsync(), Request(1));
+        var (held, node) = (await AcquireAsync(), new Hinted(1));
         await ChangeAsync(Capacity(2));
-        await _activation.TurnAsync(() => Protocol.AcquireAsync(taken, default));
+        await AskAsync(node, held: 0, callers: 1);
         await ChangeAsync(static _ => { });
         _log.Lines.Should().Equal("Warning: The policy of pool/key was taken out of the configuration while it is in use.");
         await FluentActions.Awaiting(AcquireAsync).Should().ThrowAsync<UnknownPolicyException>();
@@ -77,7 +77,9 @@ public sealed class AuthorityGrainTests : IDisposable
 
         (await _activation.TurnAsync(() => _grain.RenewAsync(held.Permit))).Should().BeTrue("a holder goes on");
         (await _activation.TurnAsync(() => _grain.ReleaseAsync(held.Permit))).Should().BeTrue();
-        await _activation.TurnAsync(() => Protocol.ReleaseAsync(new SlotRelease(taken.Id), default));
+        await FluentActions.Awaiting(() => AskAsync(node, held: 1, callers: 1)).Should().ThrowAsync<UnknownPolicyException>();
+        (await AskAsync(node, held: 1, callers: 0)).Kept.Should().Be(1);
+        await AskAsync(node, held: 0, callers: 0);
         await ChangeAsync(Capacity(2));
         (await StatusAsync()).AvailableSlots.Should().Be(2, "what was given back while the policy was away is free");
     }
@@ -86,9 +88,10 @@ public sealed class AuthorityGrainTests : IDisposable
     public async Task Grain_ChangeOfPolicy_IsFollowedWithoutACall()
     {
         await AcquireAsync();
-        var waiter = _activation.TurnAsync(() => Protocol.AcquireAsync(Request(1), default));
+        var waiter = new Hinted(1);
+        await AskAsync(waiter, held: 0, callers: 1);
         await ChangeAsync(Capacity(2));
-        (await waiter.WaitAsync(TimeSpan.FromSeconds(30))).Verdict.Should().Be(SlotVerdict.Granted);
+        waiter.Hints.Should().ContainSingle("its turn has come");
     }
 
     [Fact]
@@ -110,32 +113,15 @@ public sealed class AuthorityGrainTests : IDisposable
     }
 
     [Fact]
-    public async Task Grain_RequestThatComesAgain_IsDoneOnce()
-    {
-        var request = Request(1);
-        var first = await _activation.TurnAsync(() => Protocol.AcquireAsync(request, default));
-        (await _activation.TurnAsync(() => Protocol.AcquireAsync(request, default))).Permit.Should().Be(first.Permit);
-        (await StatusAsync()).Permits.Should().Be(1);
-    }
-
-    [Fact]
     public async Task Grain_CommandThatComesAgain_IsDoneOnce()
     {
-        var (close, reopen) = (new SlotOrder(Request(1).Id, SlotCommand.Close), new SlotOrder(Request(2).Id with { Slot = 1 }, SlotCommand.Reopen));
+        var close = new SlotOrder(Request(1), SlotCommand.Close, default);
+        var reopen = new SlotOrder(Request(2) with { Slot = 1 }, SlotCommand.Reopen, default);
         await _activation.TurnAsync(() => Protocol.CommandAsync(close, default));
         (await StatusAsync()).IsClosed.Should().BeTrue();
         await _activation.TurnAsync(() => Protocol.CommandAsync(reopen, default));
         await _activation.TurnAsync(() => Protocol.CommandAsync(close, default)); // a late copy
         (await StatusAsync()).IsClosed.Should().BeFalse();
-    }
-
-    [Fact]
-    public async Task Grain_RequestThatWasTakenBackBeforeItArrived_IsNotDone()
-    {
-        var request = Request(1);
-        await _activation.TurnAsync(() => Protocol.ReleaseAsync(new SlotRelease(request.Id), default));
-        (await _activation.TurnAsync(() => Protocol.AcquireAsync(request, default))).Should().Be(default(SlotGrant));
-        (await StatusAsync()).Permits.Should().Be(0);
     }
 
     [Fact]
@@ -154,28 +140,49 @@ public sealed class AuthorityGrainTests : IDisposable
     }
 
     [Fact]
-    public async Task Grain_WhoseHolderIsSilent_ServesTheNextByItsTimer()
+    public async Task Grain_DirectCallerWhoWaits_IsTurnedAwayWhenItsCallHasBeenHeldLongEnough()
     {
         await AcquireAsync();
-        var request = Request(1) with { HoldFor = TimeSpan.FromMilliseconds(250) };
-        var asked = _activation.TurnAsync(() => Protocol.AcquireAsync(request, default));
+        var waiting = _activation.TurnAsync(() => _grain.AcquireAsync(1, default));
         (await StatusAsync()).Waiting.Should().Be(1);
-        _time.Advance(request.HoldFor);
-        (await asked.WaitAsync(TimeSpan.FromSeconds(30))).Verdict
-            .Should().Be(SlotVerdict.StillWaiting, "no call is held for longer than was asked for");
+        _time.Advance(CallTimeouts.LongestHold - TimeSpan.FromMilliseconds(1));
+        (await StatusAsync()).Waiting.Should().Be(1);
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        (await waiting.WaitAsync(TimeSpan.FromSeconds(30))).Reason.Should().Be(RefusalReason.WaitExpired);
+        (await StatusAsync()).Waiting.Should().Be(0);
+    }
 
-        _time.Advance(Lease - TimeSpan.FromMilliseconds(400));
-        var again = _activation.TurnAsync(() => Protocol.AcquireAsync(request, default));
-        (await StatusAsync()).Waiting.Should().Be(1);
-        again.IsCompleted.Should().BeFalse();
-        _time.Advance(TimeSpan.FromMilliseconds(200));
-        (await again.WaitAsync(TimeSpan.FromSeconds(30))).Verdict.Should().Be(SlotVerdict.Granted);
+    [Fact]
+    public async Task Grain_WithOthersWaiting_HintsToTheHolderAndThenToTheWaiter()
+    {
+        var (holder, waiter) = (new Hinted(1), new Hinted(2));
+        (await AskAsync(holder, held: 0, callers: 1)).Slots.Should().Be(1);
+        (await AskAsync(waiter, held: 0, callers: 1)).Places.Should().Be(1);
+        holder.Hints.Should().Equal((1, 1));
+        await AskAsync(holder, held: 0, callers: 0);
+        waiter.Hints.Should().Equal((1, 0));
+        (await AskAsync(waiter, held: 0, callers: 1)).Slots.Should().Be(1);
     }
 
     private static Action<ReliabilityToolkitPolicies> Capacity(int capacity) =>
         policies => policies.Bulkheads["pool"] = new BulkheadPolicy { Capacity = capacity, Lease = Lease };
 
-    private static SlotRequest Request(long sequence) => new(new RequestId(Guid.AllBitsSet, 1, sequence, 1, 0), 1, MayWait: true, default);
+    private static RequestId Request(long sequence) => new(Guid.AllBitsSet, 1, sequence, 1, 0);
+
+    private Task<SlotsGrant> AskAsync(Hinted node, int held, int callers) => _activation.TurnAsync(() => Protocol.RenewAsync(
+        new SlotsRequest(
+            new Borrower(new Guid(node.Number, 0, 0, new byte[8]), 1),
+            ++node.Sequence,
+            0,
+            0,
+            held,
+            held,
+            callers == 0 ? null : [new SlotsAsk(1, callers, true)],
+            callers,
+            0,
+            null,
+            node),
+        default));
 
     private IBulkheadProtocol Protocol => _grain;
 
@@ -183,7 +190,7 @@ public sealed class AuthorityGrainTests : IDisposable
     {
         var activation = new FakeActivation("rt.bulkhead", name, _time);
         var clock = new NodeClock(_time);
-        return (activation, activation.Create(() => new BulkheadGrain(clock, _source, new Chance(Random.Shared), _log)));
+        return (activation, activation.Create(() => new BulkheadGrain(clock, _source, new Chance(Random.Shared), new Departures(clock), _log)));
     }
 
     private Task<SlotPermit> AcquireAsync() => _activation.TurnAsync(() => _grain.AcquireAsync(1, default));
@@ -196,5 +203,16 @@ public sealed class AuthorityGrainTests : IDisposable
         _settings.Write = write;
         _settings.Tell(_settings.CurrentValue);
         await _activation.TurnAsync(static () => { });
+    }
+
+    private sealed class Hinted(int number) : INodeObserver
+    {
+        public int Number { get; } = number;
+
+        public long Sequence { get; set; }
+
+        public List<(int Channel, int Wanted)> Hints { get; } = [];
+
+        void INodeObserver.Changed(int channel, long epoch, long version, int wanted) => Hints.Add((channel, wanted));
     }
 }

@@ -57,7 +57,7 @@ public sealed class ActivationClusterTests(ToolkitCluster cluster)
         var (permit, pass) = ((await pool.AcquireAsync()).Permit, await breaker.EnterAsync());
         await ToolkitCluster.ForgetAsync(pool);
         await ToolkitCluster.ForgetAsync(breaker);
-        await ToolkitCluster.EventuallyAsync(async () => (await pool.GetStatusAsync()).Permits == 0, "a successor that knows no permit");
+        await ToolkitCluster.EventuallyAsync(async () => (await pool.GetStatusAsync()).Holders.Count == 0, "a successor that knows no permit");
         (await pool.RenewAsync(permit)).Should().BeFalse();
         (await pool.AcquireAsync()).Permit.Should().BeGreaterThan(permit);
         await ToolkitCluster.EventuallyAsync(
@@ -119,7 +119,7 @@ public sealed class ActivationClusterTests(ToolkitCluster cluster)
         await waiter.Awaiting(task => task.WaitAsync(TimeSpan.FromSeconds(20))).Should().ThrowAsync<UnknownPolicyException>();
         ToolkitCluster.LivePolicies.Change("Bulkheads:going:Capacity", "1");
         await ToolkitCluster.EventuallyAsync(
-            async () => (await pool.GetStatusAsync()).Permits == 1, "the policy is back, and what was held is still held");
+            async () => (await pool.GetStatusAsync()).Holders.Count == 1, "the policy is back, and what was held is still held");
         (await pool.GetStatusAsync()).Waiting.Should().Be(0);
         permit.Dispose();
         await ToolkitCluster.EventuallyAsync(async () => (await pool.GetStatusAsync()).AvailableSlots == 1, "the slot is nobody's");

@@ -81,7 +81,7 @@ public sealed class ToolkitCluster : IAsyncLifetime
             .AddCircuitBreaker("picky", policy => policy.FailureThreshold = 1)
             .AddBulkhead("single", policy => policy.Capacity = 1)
             .AddBulkhead("triple", policy => policy.Capacity = 3)
-            .AddBulkhead("brief", policy => (policy.Capacity, policy.Lease) = (1, TimeSpan.FromSeconds(1)))
+            .AddBulkhead("brief", policy => (policy.Capacity, policy.Lease) = (1, TimeSpan.FromSeconds(2)))
             .Bind(LivePolicies.Root)
             .AddBulkhead("narrow", policy => (policy.Capacity, policy.QueueLimit) = (1, 1)))
             .Services.Configure<ReliabilityToolkitClientOptions>(options => options.IsFailure["picky"] = e => e is not KeyNotFoundException);

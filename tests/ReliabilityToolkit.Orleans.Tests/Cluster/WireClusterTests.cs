@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Reflection;
 
 namespace ReliabilityToolkit.Orleans.Tests;
@@ -59,7 +58,7 @@ public sealed class WireClusterTests(ToolkitCluster cluster)
     [Fact]
     public void WireTypes_AllOfThem_AreCovered() => WireTypes
         .Should().HaveCountGreaterThan(25).And.Contain(
-            [typeof(SlotRenewal), typeof(TokenGrant), typeof(CircuitPass), typeof(UnknownPolicyException)]);
+            [typeof(SlotsGrant), typeof(TokenGrant), typeof(CircuitPass), typeof(UnknownPolicyException)]);
 
     // Records print arrays as their types' names: their elements are compared beside. So are the properties of what is no record.
     private static string Text(object message) =>
@@ -67,7 +66,7 @@ public sealed class WireClusterTests(ToolkitCluster cluster)
         .Select(
             property => property.GetValue(message) switch
             {
-                ImmutableArray<long> array => $"[{(array.IsDefault ? "none" : string.Join(" ", array))}]",
+                IReadOnlyList<BulkheadHolder> holders => string.Join(" ", holders),
                 Array array => $"[{string.Join(" ", array.Cast<object>())}]",
                 CircuitBreakerPolicy policy => Text(policy),
                 var value => $"{value}",
@@ -112,7 +111,7 @@ public sealed class WireClusterTests(ToolkitCluster cluster)
         : type == typeof(Guid) ? new Guid(1, 2, 3, new byte[8])
         : type == typeof(string) ? "some text"
         : type == typeof(TimeSpan) ? TimeSpan.FromTicks(12_345_678)
-        : type == typeof(ImmutableArray<long>) ? ImmutableArray.Create(3L, 1L, 2L)
+        : type == typeof(IReadOnlyList<BulkheadHolder>) ? new[] { (BulkheadHolder)Fill(typeof(BulkheadHolder)) }
         : type == typeof(IReadOnlyList<string>) ? (IReadOnlyList<string>)["api", "web"]
         : type == typeof(Exception) ? new TimeoutException("inner")
         : null;

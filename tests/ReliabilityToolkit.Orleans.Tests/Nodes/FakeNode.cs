@@ -21,7 +21,7 @@ internal sealed class FakeNode
 
     public FakeAuthority Authority { get; } = new Played();
 
-    /// <summary>Where breakers hear hints, as channel 1.</summary>
+    /// <summary>Where breakers and bulkheads hear hints, as channel 1.</summary>
     public NodeObserver Observer { get; } = new();
 
     public TimeSpan Elapsed => Time.GetUtcNow() - Time.Start;
@@ -32,7 +32,7 @@ internal sealed class FakeNode
     public CircuitBreakerNode NewBreaker(Func<Exception, bool>? isFailure = null, CircuitFallback fallback = default) =>
         new(Begin<ICircuitBreakerProtocol>(), new RenewalTimer(Clock), Observer, isFailure, fallback);
 
-    public BulkheadNode NewBulkhead() => new(Begin<IBulkheadProtocol>());
+    public BulkheadNode NewBulkhead() => new(Begin<IBulkheadProtocol>(), new RenewalTimer(Clock), Observer, "this one");
 
     /// <summary>Lets time pass in steps until it is done.</summary>
     public async Task<T> FinishAsync<T>(Func<ValueTask<T>> call)
@@ -61,9 +61,9 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
 
     public Func<CircuitOrder, CancellationToken, ValueTask<Obedience>>? OnOrder { get; set; }
 
-    public Func<SlotRequest, CancellationToken, ValueTask<SlotGrant>>? OnAcquireSlots { get; set; }
+    public Func<SlotsRequest, CancellationToken, ValueTask<SlotsGrant>>? OnRenewSlots { get; set; }
 
-    public Func<SlotRenewalRequest, CancellationToken, ValueTask<SlotRenewal>>? OnRenew { get; set; }
+    public Func<SlotOrder, CancellationToken, ValueTask<Obedience>>? OnSwitch { get; set; }
 
     /// <summary>Trip, close, reset and the like: what was told, in order, by the request's number and its command.</summary>
     public Func<string, RequestId, CancellationToken, ValueTask<Acknowledgement>>? OnCommand { get; set; }
@@ -93,16 +93,11 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
     ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) =>
         Never<CircuitBreakerStatus>(cancellationToken);
 
-    public ValueTask<SlotGrant> AcquireAsync(SlotRequest request, CancellationToken cancellationToken) =>
-        OnAcquireSlots?.Invoke(request, cancellationToken) ?? Never<SlotGrant>(cancellationToken);
+    public ValueTask<SlotsGrant> RenewAsync(SlotsRequest request, CancellationToken cancellationToken) =>
+        OnRenewSlots?.Invoke(request, cancellationToken) ?? Never<SlotsGrant>(cancellationToken);
 
-    public ValueTask<Acknowledgement> ReleaseAsync(SlotRelease release, CancellationToken cancellationToken) => TakeBack(release.Id);
-
-    public ValueTask<SlotRenewal> RenewAsync(SlotRenewalRequest request, CancellationToken cancellationToken) =>
-        OnRenew?.Invoke(request, cancellationToken) ?? Never<SlotRenewal>(cancellationToken);
-
-    public ValueTask<Acknowledgement> CommandAsync(SlotOrder order, CancellationToken cancellationToken) =>
-        Command($"{order.Command}", order.Id, cancellationToken);
+    public ValueTask<Obedience> CommandAsync(SlotOrder order, CancellationToken cancellationToken) =>
+        OnSwitch?.Invoke(order, cancellationToken) ?? Never<Obedience>(cancellationToken);
 
     ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<BulkheadStatus>(cancellationToken);
 

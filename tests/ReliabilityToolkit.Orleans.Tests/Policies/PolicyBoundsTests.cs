@@ -105,11 +105,17 @@ public sealed class PolicyBoundsTests
         Check(1, 1_000_000, value => new BulkheadPolicy { Capacity = value }.Validate(), "Capacity", "1 to 1,000,000");
         Check(0, 100_000, value => new BulkheadPolicy { QueueLimit = value }.Validate(), "QueueLimit", "0 to 100,000");
         Check(
-            TimeSpan.FromMilliseconds(100),
+            TimeSpan.FromSeconds(2),
             TimeSpan.FromHours(1),
             value => new BulkheadPolicy { Lease = value }.Validate(),
             "Lease",
-            "100 ms to 1 hour");
+            "2 s to 1 hour");
+        Check(
+            TimeSpan.FromMilliseconds(1),
+            TimeSpan.FromDays(1),
+            value => new BulkheadPolicy { MaxWait = value }.Validate(),
+            "MaxWait",
+            "1 ms to 1 day, or null");
     }
 
     [Fact]

@@ -34,7 +34,8 @@ public sealed class PolicyTests
             HalfOpenMaxCalls = 0,
             TrialLease = TimeSpan.Zero
         }.Validate().Should().HaveCount(4);
-        new BulkheadPolicy { Capacity = 0, QueueLimit = -1, Lease = TimeSpan.FromMilliseconds(99) }.Validate().Should().HaveCount(3);
+        var bulkhead = new BulkheadPolicy { Capacity = 0, QueueLimit = -1, Lease = TimeSpan.FromSeconds(1.9), MaxWait = TimeSpan.Zero };
+        bulkhead.Validate().Should().HaveCount(4);
         new ReliabilityToolkitClientOptions { CallTimeout = TimeSpan.Zero, MaxCachedInstances = 0 }.Validate().Should().HaveCount(2);
     }
 

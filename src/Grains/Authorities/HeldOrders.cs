@@ -1,0 +1,35 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>The calls of those who gave a grain an order, held until all nodes obey. To be used by the grain's own turns only.</summary>
+internal sealed class HeldOrders(NodeClock clock)
+{
+    private TaskCompletionSource? _areObeyed;
+
+    /// <summary>Until all nodes obey, or the asker would rather ask again.</summary>
+    /// <param name="look">Gives the order, or tells how far it is obeyed.</param>
+    /// <param name="hold">How long the asker is ready to wait.</param>
+    /// <param name="cancellationToken">Of the call.</param>
+    public async ValueTask<Obedience> HoldAsync(Func<Obedience> look, TimeSpan hold, CancellationToken cancellationToken)
+    {
+        var holdUntil = clock.Now + hold;
+        while (true)
+        {
+            var obedience = look();
+            var left = holdUntil.After(clock.Now);
+            if (!obedience.IsGiven || obedience.IsObeyed || left == TimeSpan.Zero)
+                return obedience;
+            var areObeyed = (_areObeyed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            await Task.WhenAny(areObeyed, clock.WaitAsync(obedience.ObeyedAfter < left ? obedience.ObeyedAfter : left, over.Token));
+            await over.CancelAsync();
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+    }
+
+    /// <summary>A node's word was the last that was waited for.</summary>
+    public void Release()
+    {
+        _areObeyed?.SetResult();
+        _areObeyed = null;
+    }
+}

@@ -1,0 +1,150 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// The nodes that wait for slots of a bulkhead, in the order in which they came: one caller of each in turn. A caller who wants more than is free
+/// holds up all who come after him. Who has not been heard for a while is passed over, and keeps his place. Not thread-safe.
+/// </summary>
+/// <remarks>
+/// Each node has a number for its next turn. Its first k callers come before those of another whose turn is higher, and so on: what is free is set
+/// aside by that order, without anything being lent, until each comes and asks.
+/// </remarks>
+internal sealed class SlotLine
+{
+    private readonly List<SlotLoans.Loan> _nodes = [];
+    private long _came;
+
+    /// <summary>Callers who wait, of all nodes.</summary>
+    public long Callers { get; private set; }
+
+    public bool IsEmpty => _nodes.Count == 0;
+
+    public IReadOnlyList<SlotLoans.Loan> Nodes => _nodes;
+
+    /// <summary>It has just been heard: its turn comes no sooner than that of those who have waited in the meantime.</summary>
+    public void Welcome(SlotLoans.Loan node, Instant heardBefore, Instant now)
+    {
+        if (node.Asks.Length == 0)
+        {
+            var last = 0L;
+            foreach (var other in _nodes)
+                last = Math.Max(last, IsPresent(other, now) ? other.Turn : last);
+            (node.Turn, node.CameAs) = (last, ++_came);
+        }
+        else if (now - heardBefore > LeaseTerm.OfPlace)
+        {
+            var first = long.MaxValue;
+            foreach (var other in _nodes)
+                first = Math.Min(first, other != node && IsPresent(other, now) ? other.Turn : first);
+            if (first != long.MaxValue)
+                node.Turn = Math.Max(node.Turn, first);
+        }
+    }
+
+    /// <summary>
+    /// How many of a node's callers come before what is free runs out; its turn moves on by so many. Those who are not ready to wait are passed over
+    /// where they do not find enough.
+    /// </summary>
+    /// <param name="node">Who has just been welcomed.</param>
+    /// <param name="asks">Of its callers.</param>
+    /// <param name="free">Slots.</param>
+    /// <param name="now">The grain's instant.</param>
+    /// <param name="left">What of <paramref name="asks"/> is to be waited for.</param>
+    /// <returns>Slots for them.</returns>
+    public int Serve(SlotLoans.Loan node, SlotsAsk[] asks, long free, Instant now, out SlotsAsk[] left)
+    {
+        var served = 0;
+        for (var i = 0; i < asks.Length; i++)
+        {
+            var ask = asks[i];
+            for (var callers = ask.Callers; callers > 0; callers--)
+            {
+                if (AheadOf(node, now) + served + ask.Slots <= free)
+                {
+                    served += ask.Slots;
+                    node.Turn++;
+                    continue;
+                }
+
+                if (!ask.MayWait)
+                    break;
+                left = [ask with { Callers = callers }, .. asks.Skip(i + 1).Where(static later => later.MayWait)];
+                return served;
+            }
+        }
+
+        left = [];
+        return served;
+    }
+
+    /// <summary>So many of its callers wait from now on.</summary>
+    /// <returns>Whether more is wanted than before.</returns>
+    public bool Wait(SlotLoans.Loan node, SlotsAsk[] asks, int callers)
+    {
+        var waited = node.Asks.Length > 0;
+        var isMore = Slots(asks) > Slots(node.Asks);
+        Callers += callers - node.Waiting;
+        (node.Asks, node.Waiting) = (asks, callers);
+        if (waited && asks.Length == 0)
+            _nodes.Remove(node);
+        else if (!waited && asks.Length > 0)
+            _nodes.Add(node);
+        return isMore;
+    }
+
+    /// <summary>Slots that are wanted by others, if they are there to come for them.</summary>
+    public long WantedBesides(SlotLoans.Loan? node, Instant now)
+    {
+        var wanted = 0L;
+        foreach (var other in _nodes)
+        {
+            if (other == node || !IsPresent(other, now))
+                continue;
+            wanted += Slots(other.Asks);
+        }
+
+        return wanted;
+    }
+
+    /// <summary>Those whose turn has come: what is free is enough for one caller of each.</summary>
+    public IEnumerable<SlotLoans.Loan> Due(long free, Instant now)
+    {
+        foreach (var node in _nodes.Where(node => IsPresent(node, now)).OrderBy(static node => node.Turn).ThenBy(static node => node.CameAs))
+        {
+            free -= node.Asks[0].Slots;
+            if (free < 0)
+                yield break;
+            yield return node;
+        }
+    }
+
+    private static long Slots(SlotsAsk[] asks)
+    {
+        var slots = 0L;
+        foreach (var ask in asks)
+            slots += (long)ask.Slots * ask.Callers;
+        return slots;
+    }
+
+    private static bool IsPresent(SlotLoans.Loan node, Instant now) => now - node.HeardAt <= LeaseTerm.OfPlace;
+
+    // What the callers of all others want whose turns come before its next one.
+    private long AheadOf(SlotLoans.Loan node, Instant now)
+    {
+        var slots = 0L;
+        foreach (var other in _nodes)
+        {
+            if (other == node || !IsPresent(other, now))
+                continue;
+            var callers = node.Turn - other.Turn + (other.CameAs < node.CameAs ? 1 : 0);
+            foreach (var ask in other.Asks)
+            {
+                if (callers <= 0)
+                    break;
+                slots += Math.Min(callers, ask.Callers) * ask.Slots;
+                callers -= ask.Callers;
+            }
+        }
+
+        return slots;
+    }
+}

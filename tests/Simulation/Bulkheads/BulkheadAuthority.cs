@@ -1,0 +1,174 @@
+namespace ReliabilityToolkit.Orleans.Simulation;
+
+/// <summary>An activation: the machine, around it what the grain does, and beside it who leads whom in the line.</summary>
+internal sealed class BulkheadAuthority
+{
+    private readonly BulkheadWorld _world;
+    private readonly AnswerLog<Obedience> _answers = new();
+    private readonly List<(SlotOrder Order, BulkheadActor Node, Instant Until)> _held = [];
+    private readonly HashSet<RequestKey> _given = [];
+    private readonly Dictionary<Borrower, Waiter> _line = [];
+    private int _mostQueued;
+
+    public BulkheadAuthority(BulkheadWorld world, long epoch, BulkheadPolicy policy, bool mayFollowAnother)
+    {
+        (_world, Epoch, _mostQueued) = (world, epoch, policy.QueueLimit);
+        Ledger = new SlotLedger(policy, world.Now, epoch, mayFollowAnother);
+    }
+
+    public long Epoch { get; }
+
+    public SlotLedger Ledger { get; }
+
+    public SlotsGrant Renew(in SlotsRequest request)
+    {
+        var now = _world.Now;
+        var isNew = !_line.TryGetValue(request.Holder, out var known) || request.Sequence > known.Sequence;
+        var before = Ledger.HasSuccessor;
+        var grant = Ledger.Renew(request, now);
+        if (isNew && !before && !Ledger.HasSuccessor)
+            CheckTurns(request, grant, now);
+        Conclude();
+        return grant;
+    }
+
+    public void Obey(BulkheadActor node, in SlotOrder order)
+    {
+        var obedience = Ask(order);
+        if (!obedience.IsGiven)
+            return; // it has a successor, and says so
+        if (_given.Add(order.Id.Key))
+            _world.Given(this, order);
+        Conclude();
+        if (obedience.IsObeyed)
+        {
+            _world.Answer(node, this, order, obedience);
+            return;
+        }
+
+        _held.Add((order, node, _world.Now + order.Hold));
+        _world.Plan(obedience.ObeyedAfter < order.Hold ? obedience.ObeyedAfter : order.Hold, LookAtHeld);
+    }
+
+    public void ChangeTo(BulkheadPolicy policy)
+    {
+        _mostQueued = Math.Max(_mostQueued, policy.QueueLimit);
+        Ledger.ChangeTo(policy, _world.Now);
+        Conclude();
+    }
+
+    private Obedience Ask(in SlotOrder order) =>
+        _answers.Once(order.Id, _world.Now, Ledger, order, static (ledger, order, now) => ledger.Obey(order, now));
+
+    // K3: of two nodes that both wait, and are heard of, none is a caller ahead of the other by more than one, unless what is free covers the rest.
+    private void CheckTurns(in SlotsRequest request, in SlotsGrant grant, Instant now)
+    {
+        if (!_line.TryGetValue(request.Holder, out var asker))
+            _line.Add(request.Holder, asker = new Waiter());
+        var isBack = now - asker.HeardAt > LeaseTerm.OfPlace;
+        (asker.Sequence, asker.HeardAt) = (request.Sequence, now);
+        var callers = Served(request.Asks ?? [], grant.Slots);
+        if (isBack || asker.Asks.Length == 0)
+            asker.Leads.Clear();
+        if (callers > 0)
+        {
+            var free = Ledger.Describe(now) is var status ? status.Capacity - Ledger.Lent : 0;
+            foreach (var (holder, other) in _line)
+            {
+                if (other == asker || other.Asks.Length == 0 || now - other.HeardAt > LeaseTerm.OfPlace)
+                    continue;
+                var lead = asker.Leads[holder] = asker.Leads.GetValueOrDefault(holder) + callers;
+                other.Leads[request.Holder] = other.Leads.GetValueOrDefault(request.Holder) - callers;
+                if (lead > 1 && Cost(other.Asks, lead - 1) > Math.Max(0, free))
+                    throw new BrokenPromiseException("K3", $"{request.Holder} is {lead} callers ahead of {holder}, and {free} slots are free");
+            }
+        }
+
+        asker.Asks = grant.Places == 0 ? [] : Left(request.Asks ?? [], callers);
+        if (asker.Asks.Length == 0)
+        {
+            foreach (var other in _line.Values)
+                other.Leads.Remove(request.Holder);
+        }
+
+        if (Ledger.Waiting > _mostQueued)
+            throw new BrokenPromiseException("Queue", $"{Ledger.Waiting} wait, where {_mostQueued} may");
+    }
+
+    // Of callers in their order, as many as so many slots are enough for; those who do not wait are passed over.
+    private static int Served(SlotsAsk[] asks, int slots)
+    {
+        var callers = 0;
+        foreach (var ask in asks)
+        {
+            for (var i = 0; i < ask.Callers && slots > 0; i++)
+            {
+                if (slots < ask.Slots)
+                    break;
+                slots -= ask.Slots;
+                callers++;
+            }
+        }
+
+        return callers;
+    }
+
+    private static SlotsAsk[] Left(SlotsAsk[] asks, int served)
+    {
+        var left = new List<SlotsAsk>();
+        foreach (var ask in asks)
+        {
+            var here = Math.Min(served, ask.Callers);
+            served -= here;
+            if (ask.MayWait && here < ask.Callers)
+                left.Add(ask with { Callers = ask.Callers - here });
+        }
+
+        return [.. left];
+    }
+
+    private static long Cost(SlotsAsk[] asks, int callers)
+    {
+        var slots = 0L;
+        foreach (var ask in asks)
+        {
+            slots += (long)Math.Min(callers, ask.Callers) * ask.Slots;
+            callers -= Math.Min(callers, ask.Callers);
+        }
+
+        return slots;
+    }
+
+    private void LookAtHeld()
+    {
+        foreach (var held in _held.ToArray())
+        {
+            var obedience = Ask(held.Order);
+            if (!obedience.IsObeyed && _world.Now < held.Until)
+                continue;
+            _held.Remove(held);
+            _world.Answer(held.Node, this, held.Order, obedience);
+        }
+    }
+
+    private void Conclude()
+    {
+        var now = _world.Now;
+        foreach (var loan in Ledger.TakeHints(now))
+            _world.Hint(loan.Borrower, Epoch, Ledger.Version, loan.ToldWanted);
+        if (_held.Count > 0 && !Ledger.IsAwaitingObedience(now))
+            LookAtHeld();
+    }
+
+    private sealed class Waiter
+    {
+        public long Sequence { get; set; }
+
+        public Instant HeardAt { get; set; }
+
+        public SlotsAsk[] Asks { get; set; } = [];
+
+        /// <summary>Callers of this one that were served since both have waited, less those of the other.</summary>
+        public Dictionary<Borrower, int> Leads { get; } = [];
+    }
+}

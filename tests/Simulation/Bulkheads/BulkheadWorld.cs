@@ -1,0 +1,350 @@
+namespace ReliabilityToolkit.Orleans.Simulation;
+
+/// <summary>
+/// The real machines of a bulkhead's nodes and its authority, under virtual time, on one thread, from one seed. The authority's clock is the true
+/// time.
+/// </summary>
+internal sealed class BulkheadWorld
+{
+    private const int MostEventsAtOnce = 100_000;
+
+    private static readonly TimeSpan LastArrivals = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(100);
+
+    private readonly PriorityQueue<Action, (long At, long Number)> _agenda = new();
+    private readonly Chances _chances;
+    private readonly BulkheadActor[] _nodes;
+    private readonly List<BulkheadAuthority> _authorities = [];
+    private readonly bool[] _hearsOld;
+    private readonly Dictionary<(int Node, bool IsUp), Instant> _partedUntil = [];
+    private readonly List<Ban> _bans = [];
+    private readonly Dictionary<RequestKey, Instant> _askedAgainAt = [];
+    private readonly Instant _faultsEnd;
+    private readonly Instant _end;
+    private BulkheadPolicy _policy;
+    private int _mostSlots;
+    private Instant _oldDiesAt;
+    private Instant _idleSince = Instant.Never;
+    private SlotCaller? _last;
+    private long _planned;
+    private int _incarnations;
+
+    public BulkheadWorld(BulkheadScenario scenario)
+    {
+        (Scenario, _chances, _policy, _mostSlots) = (scenario, new Chances(scenario.Seed), scenario.Policy(), scenario.Capacity);
+        _faultsEnd = new Instant(TimeSpan.FromSeconds(scenario.Seconds).Ticks);
+        _end = _faultsEnd + scenario.HealsAfter;
+        _authorities.Add(new BulkheadAuthority(this, 1L << 40, _policy, mayFollowAnother: false));
+        _hearsOld = new bool[scenario.Nodes];
+        _nodes = new BulkheadActor[scenario.Nodes];
+        for (var i = 0; i < _nodes.Length; i++)
+        {
+            _nodes[i] = NewNode(i);
+            PlanArrival(i);
+        }
+
+        Often(scenario.Switches, Switch);
+        Often(scenario.Partitions, Part);
+        Often(scenario.Pauses, () => _nodes[_chances.Next(0, _nodes.Length)].PauseUntil(Now + (scenario.LeaseTime * 2 * _chances.Next())));
+        Often(scenario.Crashes, Crash);
+        Often(scenario.Losses, LoseActivation);
+        Often(scenario.PolicyChanges, ChangePolicy);
+        if (scenario is { IsCalm: true, Large: 0, Switches: 0 })
+            Plan(LookEvery, LookForIdle);
+        Plan(_faultsEnd + LastArrivals - Now, Heal);
+        Plan((_end - Now) - (scenario.LeaseTime * 1.5), TakeAll);
+    }
+
+    public BulkheadScenario Scenario { get; }
+
+    public BulkheadAuthority Authority => _authorities[^1];
+
+    public IReadOnlyList<BulkheadActor> Nodes => _nodes;
+
+    public Instant Now { get; private set; }
+
+    public long Events { get; private set; }
+
+    public long Requests { get; private set; }
+
+    /// <summary>Whether the time of faults is not over.</summary>
+    public bool AreThereFaults => Now < _faultsEnd;
+
+    // Where an activation is lost and its successor does not know, or it lives on, there may be as many again.
+    private int Cap => _mostSlots * (Scenario is { Losses: > 0, IsUnnoticed: true } or { Losses: > 0, LivesOn: true } ? _authorities.Count : 1);
+
+    /// <exception cref="BrokenPromiseException">A checker found something.</exception>
+    public BulkheadWorld Run()
+    {
+        var eventsNow = 0;
+        while (_agenda.TryDequeue(out var action, out var key) && key.At <= _end.Ticks)
+        {
+            eventsNow = key.At == Now.Ticks ? eventsNow + 1 : 0;
+            if (eventsNow > MostEventsAtOnce)
+                throw new BrokenPromiseException("Stuck", $"time does not pass at {TimeSpan.FromTicks(Now.Ticks)}");
+            Now = new Instant(key.At);
+            Events++;
+            action();
+        }
+
+        CheckAtEnd();
+        return this;
+    }
+
+    public void Plan(TimeSpan after, Action action) => _agenda.Enqueue(action, (Now.Ticks + Math.Max(0, after.Ticks), ++_planned));
+
+    /// <summary>Something that a node notices; not while it stands still, and never when it is gone.</summary>
+    public void Plan(BulkheadActor node, TimeSpan after, Action action) => Plan(after, () => Notice(node, action));
+
+    public void Send(BulkheadActor node, SlotsRequest request)
+    {
+        Requests++;
+        Travel(node, isUp: true, () =>
+        {
+            var grant = Hears(node).Renew(request);
+            Travel(node, isUp: false, () => Notice(node, () => node.OnAnswer(grant)));
+        });
+    }
+
+    public void Hint(Borrower holder, long epoch, long version, int wanted)
+    {
+        if (Array.Find(_nodes, node => node.Holder == holder) is { } node)
+            Travel(node, isUp: false, () => Notice(node, () => node.OnHint(epoch, version, wanted)));
+    }
+
+    /// <summary>An order was given; from now on an earlier one's ban may be over.</summary>
+    public void Given(BulkheadAuthority authority, in SlotOrder order)
+    {
+        if (order.Command == SlotCommand.Reopen)
+        {
+            _bans.RemoveAll(ban => ban.Authority == authority);
+            return;
+        }
+
+        var waiting = Scenario.IsCalm
+            ? _nodes.SelectMany(static node => node.KnownToWait).Where(static caller => caller.Fate == SlotFate.InLine).ToArray()
+            : [];
+        _bans.Add(new Ban(authority, order.Id.Key, waiting) { BansFrom = Instant.Never });
+    }
+
+    /// <summary>K4: when it has returned, it is obeyed.</summary>
+    public void Answer(BulkheadActor node, BulkheadAuthority authority, SlotOrder order, Obedience obedience) =>
+        Travel(node, isUp: false, () => Notice(node, () =>
+        {
+            if (!obedience.IsObeyed && _askedAgainAt.GetValueOrDefault(order.Id.Key) < Now)
+            {
+                AskAgain(node, order);
+            }
+            else if (obedience.IsObeyed && authority == Authority && Now >= _oldDiesAt + Scenario.LeaseTime
+                && _bans.Find(ban => ban.Order == order.Id.Key) is { } ban)
+            {
+                ban.BansFrom = Now < ban.BansFrom ? Now : ban.BansFrom;
+                if (ban.Waiting.FirstOrDefault(static caller => caller.Fate == SlotFate.InLine && caller.IsPatient) is { } left)
+                    throw new BrokenPromiseException("K4", $"a caller who came at {left.CameAt} still waits, though it was closed");
+            }
+        }));
+
+    /// <summary>K1 and K4, for one who was admitted just now.</summary>
+    public void CheckCap(BulkheadActor node)
+    {
+        var valid = 0;
+        foreach (var each in _nodes)
+            valid += each.Valid();
+        if (valid > Cap)
+            throw new BrokenPromiseException("K1", $"{valid} slots are in use, the last on node {node.Number}, where {Cap} may be");
+        if (_bans.Find(ban => ban.BansFrom <= Now) is { } ban)
+            throw new BrokenPromiseException("K4", $"node {node.Number} admits a caller, {Now - ban.BansFrom} after it was closed");
+    }
+
+    private BulkheadActor NewNode(int number) => new(this, number, ++_incarnations, _chances.Fork());
+
+    private void PlanArrival(int number) => Plan(_chances.NextGap(number == 0 ? Scenario.Rate * Scenario.Skew : Scenario.Rate), () =>
+    {
+        if (Now > _faultsEnd + LastArrivals)
+            return;
+        PlanArrival(number);
+        if (!_nodes[number].IsPaused(out _))
+            _nodes[number].OnArrival();
+    });
+
+    private void Notice(BulkheadActor node, Action action)
+    {
+        if (node.IsGone)
+            return;
+        if (node.IsPaused(out var until))
+            Plan(until - Now, () => Notice(node, action));
+        else
+            action();
+    }
+
+    private void Travel(BulkheadActor node, bool isUp, Action arrive)
+    {
+        if (AreThereFaults)
+        {
+            if (_chances.Is(Scenario.Loss) || (_partedUntil.TryGetValue((node.Number, isUp), out var until) && until > Now))
+                return;
+            if (_chances.Is(Scenario.Duplication))
+                Plan(Time(), arrive);
+        }
+
+        Plan(Time(), arrive);
+
+        TimeSpan Time()
+        {
+            var time = TimeSpan.FromMilliseconds(Scenario.RoundTrip) / 2 * (0.8 + (0.4 * _chances.Next()));
+            if (AreThereFaults && _chances.Is(Scenario.Delay))
+                time += TimeSpan.FromMilliseconds(_chances.One(5, 50, 500, 2_000) * _chances.Next());
+            return time;
+        }
+    }
+
+    private BulkheadAuthority Hears(BulkheadActor node)
+    {
+        var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
+        _hearsOld[node.Number] ^= isOldAlive && _chances.Is(0.1);
+        return isOldAlive && _hearsOld[node.Number] ? _authorities[^2] : Authority;
+    }
+
+    private void Often(double perSecond, Action fault)
+    {
+        if (perSecond > 0)
+        {
+            Plan(_chances.NextGap(perSecond), () =>
+            {
+                if (!AreThereFaults)
+                    return;
+                fault();
+                Often(perSecond, fault);
+            });
+        }
+    }
+
+    private void Switch()
+    {
+        var node = _nodes[_chances.Next(0, _nodes.Length)];
+        var command = _chances.One(SlotCommand.Close, SlotCommand.Reopen);
+        var order = new SlotOrder(node.Orders.Open(), command, TimeSpan.FromMilliseconds(250));
+
+        // Repeated twice; if there is no answer then, it is unknown whether it was given.
+        for (var i = 0; i < 3; i++)
+        {
+            Plan(node, TimeSpan.FromMilliseconds(300 * i), () =>
+            {
+                if (AreThereFaults)
+                    Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+            });
+        }
+    }
+
+    private void AskAgain(BulkheadActor node, SlotOrder order)
+    {
+        _askedAgainAt[order.Id.Key] = Now + (order.Hold / 2);
+        if (AreThereFaults)
+            Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+    }
+
+    private void Part()
+    {
+        var number = _chances.Next(0, _nodes.Length);
+        var until = Now + (Scenario.LeaseTime * 2 * _chances.Next());
+        var direction = _chances.Next(0, 3);
+        if (direction != 0)
+            _partedUntil[(number, true)] = until;
+        if (direction != 1)
+            _partedUntil[(number, false)] = until;
+    }
+
+    // K2: what it held is back within a lease, counted from the last word that was under way.
+    private void Crash()
+    {
+        var number = _chances.Next(0, _nodes.Length);
+        var (node, authority) = (_nodes[number], Authority);
+        node.Crash();
+        _nodes[number] = NewNode(number);
+        var underWay = TimeSpan.FromMilliseconds(Scenario.RoundTrip) + (Scenario.Delay > 0 ? TimeSpan.FromSeconds(2) : default);
+        Plan(Scenario.LeaseTime + underWay, () =>
+        {
+            if (authority != Authority || Scenario.PolicyChanges > 0)
+                return;
+            authority.Ledger.Describe(Now);
+            if (authority.Ledger.LentTo(node.Holder) is > 0 and var slots)
+                throw new BrokenPromiseException("K2", $"{slots} slots of node {number}, which has crashed, are not back after a lease");
+        });
+    }
+
+    private void LoseActivation()
+    {
+        if (Now < _oldDiesAt)
+            return; // one at a time
+        _bans.Clear(); // what is kept in memory alone is forgotten
+        _authorities.Add(new BulkheadAuthority(this, Authority.Epoch + (1L << 40), _policy, mayFollowAnother: !Scenario.IsUnnoticed));
+        if (!Scenario.LivesOn)
+            return;
+        _oldDiesAt = Now + (Scenario.LeaseTime * 2 * _chances.Next());
+        for (var i = 0; i < _hearsOld.Length; i++)
+            _hearsOld[i] = _chances.Is(0.5);
+    }
+
+    private void ChangePolicy()
+    {
+        var scenario = Scenario with { Capacity = _chances.Next(1, 9), QueueLimit = _chances.One(3, 1_000) };
+        _policy = scenario.Policy();
+        _mostSlots = Math.Max(_mostSlots, scenario.Capacity);
+        foreach (var authority in _authorities)
+            authority.ChangeTo(_policy);
+    }
+
+    // Without faults nothing lies idle for long while somebody waits.
+    private void LookForIdle()
+    {
+        if (!AreThereFaults)
+            return;
+        Plan(LookEvery, LookForIdle);
+        var inUse = 0;
+        var waitsLong = false;
+        foreach (var node in _nodes)
+        {
+            inUse += node.Valid();
+            waitsLong |= node.LongestSince < new Instant(Now.Ticks - TimeSpan.TicksPerSecond);
+        }
+
+        if (inUse >= Scenario.Capacity || !waitsLong)
+            _idleSince = Instant.Never;
+        else if (_idleSince == Instant.Never)
+            _idleSince = Now;
+        else if (Now - _idleSince > TimeSpan.FromMilliseconds(500 + (4 * Scenario.RoundTrip)))
+            throw new BrokenPromiseException("Idle", $"somebody waits, and since {Now - _idleSince} not all slots are in use");
+    }
+
+    private void Heal()
+    {
+        _bans.Clear();
+        Authority.Obey(_nodes[0], new SlotOrder(_nodes[0].Orders.Open(), SlotCommand.Reopen, default));
+    }
+
+    // No slot is lost for ever: whoever wants them all, gets them.
+    private void TakeAll()
+    {
+        _last = _nodes[^1].Arrive(_policy.Capacity, isTry: false, isAttempt: false);
+    }
+
+    private void CheckAtEnd()
+    {
+        if (_policy.QueueLimit > 0 && _last is { Fate: not SlotFate.Admitted })
+            throw new BrokenPromiseException("Healed", $"who wants all slots is {_last.Fate} {_last.Reason}, long after the last fault");
+        foreach (var node in _nodes)
+            node.CheckAtEnd();
+    }
+
+    // From when on nobody is admitted.
+    private sealed class Ban(BulkheadAuthority authority, RequestKey order, SlotCaller[] waiting)
+    {
+        public BulkheadAuthority Authority { get; } = authority;
+
+        public RequestKey Order { get; } = order;
+
+        public SlotCaller[] Waiting { get; } = waiting;
+
+        public Instant BansFrom { get; set; }
+    }
+}
