@@ -41,7 +41,8 @@ internal static class Swarm
         if (promise == "Tiny")
             return TinyWorld.Explore(TinyWorld.Steps).Found;
         var isOfBreakers = promise is "B1" or "B2" or "B4" or "R1" or "Reference" or "Quorum" or "Poison" or "Healed";
-        Func<ulong, ulong, long> run = isOfBreakers ? BreakerSwarm.Run : Run;
+        var isOfBulkheads = promise is "K1" or "K2" or "K3" or "K4" or "K5" or "Queue" or "Idle" or "R1 of bulkheads";
+        Func<ulong, ulong, long> run = isOfBreakers ? BreakerSwarm.Run : isOfBulkheads ? BulkheadSwarm.Run : Run;
         for (var seed = 1UL; seed <= count; seed++)
         {
             try

@@ -130,7 +130,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
         var caller = new SlotCaller(slots, mayWait, ++_callers, now);
         if (_line.Count == 0 && slots <= _idle - _wanted)
             Admit(caller);
-        else if (_outage.IsOn)
+        else if (_outage.IsOn && (_isAsking || now < _outage.ProbeAt))
             caller.IsRefused(RefusalReason.AuthorityUnavailable);
         else if (!mayWait && _isInLine)
             caller.IsRefused(RefusalReason.NoFreeSlot); // others wait already
@@ -511,8 +511,11 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
                 GiveUp(caller, caller.MayWait ? RefusalReason.QueueFull : RefusalReason.NoFreeSlot);
         }
 
-        foreach (var caller in Asked())
+        // Where not all could be served who were asked for, neither can those be who stand behind them.
+        for (var place = Asked().Any() ? _line.First : null; place is not null && _line.Count > _patient && place.Value.Number <= _toldUpTo;)
         {
+            var caller = place.Value;
+            place = place.Next;
             if (caller.IsPatient)
                 continue;
             if (grant.Idle >= caller.Slots && grant.Wanted == 0)

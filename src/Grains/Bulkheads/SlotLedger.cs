@@ -287,7 +287,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
         var slots = _line.Serve(loan, Legal(request.Asks), free, now, out var left);
         var others = _line.Callers - loan.Waiting;
         var places = left.Length == 0 ? 0 : (int)Math.Clamp(_policy.QueueLimit - others, 0, request.Waiting);
-        _mustCallBack |= _line.Wait(loan, places == 0 ? [] : left, places);
+        _mustCallBack |= _line.Wait(loan, left, places);
         var spare = _line.IsEmpty ? (int)Math.Min(request.Spare, free - slots) : 0;
         if (slots + spare > 0)
             loan.Number = ++_lastNumber;

@@ -5,8 +5,8 @@ namespace ReliabilityToolkit.Orleans;
 /// holds up all who come after him. Who has not been heard for a while is passed over, and keeps his place. Not thread-safe.
 /// </summary>
 /// <remarks>
-/// Each node has a number for its next turn. Its first k callers come before those of another whose turn is higher, and so on: what is free is set
-/// aside by that order, without anything being lent, until each comes and asks.
+/// Each node has the number of its next turn. One that comes takes part in the turn that is under way, behind those who have come before. What is
+/// free is set aside in that order, without anything being lent, until each has come and asked.
 /// </remarks>
 internal sealed class SlotLine
 {
@@ -20,24 +20,25 @@ internal sealed class SlotLine
 
     public IReadOnlyList<SlotLoans.Loan> Nodes => _nodes;
 
-    /// <summary>It has just been heard: its turn comes no sooner than that of those who have waited in the meantime.</summary>
+    /// <summary>It has just been heard. One that has come, or was passed over, has no turn before the one that is under way.</summary>
     public void Welcome(SlotLoans.Loan node, Instant heardBefore, Instant now)
     {
-        if (node.Asks.Length == 0)
+        var waits = node.Asks.Length > 0;
+        if (waits && now - heardBefore <= LeaseTerm.OfPlace)
+            return;
+        var (first, last) = (long.MaxValue, long.MinValue);
+        foreach (var other in _nodes)
         {
-            var last = 0L;
-            foreach (var other in _nodes)
-                last = Math.Max(last, IsPresent(other, now) ? other.Turn : last);
-            (node.Turn, node.CameAs) = (last, ++_came);
+            if (other != node && IsPresent(other, now))
+                (first, last) = (Math.Min(first, other.Turn), Math.Max(last, other.Turn));
         }
-        else if (now - heardBefore > LeaseTerm.OfPlace)
-        {
-            var first = long.MaxValue;
-            foreach (var other in _nodes)
-                first = Math.Min(first, other != node && IsPresent(other, now) ? other.Turn : first);
-            if (first != long.MaxValue)
-                node.Turn = Math.Max(node.Turn, first);
-        }
+
+        // Where one was served ahead of others for whom enough was set aside, that is no reason to keep it waiting longer than for one turn of each.
+        var turn = Math.Max(first, last - 1);
+        if (!waits)
+            (node.Turn, node.CameAs) = (last == long.MinValue ? 0 : turn, ++_came);
+        else if (last != long.MinValue)
+            node.Turn = Math.Max(node.Turn, turn);
     }
 
     /// <summary>
@@ -80,6 +81,7 @@ internal sealed class SlotLine
     /// <returns>Whether more is wanted than before.</returns>
     public bool Wait(SlotLoans.Loan node, SlotsAsk[] asks, int callers)
     {
+        asks = First(asks, callers);
         var waited = node.Asks.Length > 0;
         var isMore = Slots(asks) > Slots(node.Asks);
         Callers += callers - node.Waiting;
@@ -115,6 +117,19 @@ internal sealed class SlotLine
                 yield break;
             yield return node;
         }
+    }
+
+    // Where there are not places for all, those at the end have none.
+    private static SlotsAsk[] First(SlotsAsk[] asks, int callers)
+    {
+        for (var i = 0; i < asks.Length; i++)
+        {
+            if (asks[i].Callers >= callers)
+                return callers == 0 ? asks[..i] : [.. asks[..i], asks[i] with { Callers = callers }];
+            callers -= asks[i].Callers;
+        }
+
+        return asks;
     }
 
     private static long Slots(SlotsAsk[] asks)

@@ -347,8 +347,9 @@ public sealed class SlotStockTests
         _stock.Fail(Ask(At(0)).Sequence, isSilent: true, 1, At(1));
         _stock.NextDueAt.Should().Be(Instant.Never);
         _stock.TryAsk(At(5), null, out _).Should().BeFalse();
-        _stock.Acquire(1, true, At(5)).Fate.Should().Be(SlotFate.Refused);
-        _stock.TryAsk(At(5), null, out _).Should().BeTrue("it was asked for something since");
+        _stock.Acquire(1, true, At(5)).Fate.Should().Be(SlotFate.InLine, "what is known is out of date: he finds out");
+        _stock.TryAsk(At(5), null, out _).Should().BeTrue();
+        _stock.Acquire(1, true, At(5)).Fate.Should().Be(SlotFate.Refused, "while it is being found out");
     }
 
     [Fact]

@@ -37,10 +37,12 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
         .. Read("src/Abstractions"),
         .. Read("src/Grains/RateLimiting").Where(source => !source.File.EndsWith("Grain.cs", StringComparison.Ordinal)),
         .. Read("src/Grains/CircuitBreaking").Where(source => !source.File.EndsWith("Grain.cs", StringComparison.Ordinal)),
+        .. Read("src/Grains/Bulkheads").Where(source => !source.File.EndsWith("Grain.cs", StringComparison.Ordinal)),
         .. Read("src/Grains/Requests"),
         .. Read("src/Grains/Authorities").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
         .. Read("src/Client/RateLimiting").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
         .. Read("src/Client/CircuitBreaking").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
+        .. Read("src/Client/Bulkheads").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
         .. Read("src/Client/Requests").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
         .. Read("tests/Simulation").Where(source => !source.File.EndsWith("Program.cs", StringComparison.Ordinal)),
     ]);
@@ -74,7 +76,7 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
     private static bool IsMachine(string name) =>
         name is "TokenStock" or "HeldPart" or "TokenLot" or "TokenCaller" or "Demand" or "LocalShare" or "WhenUnavailable" or "Outage"
             or "RequestChannel" or "CircuitView" or "HeldVerdict" or "CircuitCaller" or "CircuitFallback" or "CircuitStateChange"
-            or "IAuthorityMachine" or "PendingOrders";
+            or "SlotStock" or "SlotLot" or "SlotCaller" or "IAuthorityMachine" or "PendingOrders";
 
     private static IEnumerable<(string File, string Text)> Read(string folder) =>
         Directory.EnumerateFiles(Path.Combine(Root, folder), "*.cs", SearchOption.AllDirectories)

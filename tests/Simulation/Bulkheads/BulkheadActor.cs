@@ -14,6 +14,7 @@ internal sealed class BulkheadActor : INodeObserver
     private readonly double _behind;
     private readonly long _origin;
     private readonly List<(SlotCaller Caller, Instant Since)> _waiting = [];
+    private readonly HashSet<SlotCaller> _told = [];
     private readonly List<Permit> _permits = [];
     private Instant _timerAt = Instant.Never;
     private Instant _pausedUntil;
@@ -44,10 +45,11 @@ internal sealed class BulkheadActor : INodeObserver
 
     public bool IsGone { get; private set; }
 
-    public long Admitted { get; private set; }
+    /// <summary>Of those who were served.</summary>
+    public TimeSpan LongestWait { get; private set; }
 
-    /// <summary>Callers who wait for their turn, as the authority knows for all the node knows.</summary>
-    public IEnumerable<SlotCaller> KnownToWait => _waiting.Select(static waiting => waiting.Caller).Where(caller => caller.AskedIn > 0);
+    /// <summary>Callers who have heard that they wait for their turn.</summary>
+    public IEnumerable<SlotCaller> KnownToWait => _waiting.Select(static waiting => waiting.Caller).Where(_told.Contains);
 
     /// <summary>Since when the one has waited who has done so for longest, for one slot.</summary>
     public Instant LongestSince => _waiting.Count == 0 ? Instant.Never : _waiting[0].Since;
@@ -108,7 +110,7 @@ internal sealed class BulkheadActor : INodeObserver
         if (caller.Fate == SlotFate.InLine)
         {
             _waiting.Add((caller, _world.Now));
-            if (_chances.Is(_world.Scenario.Cancels))
+            if (_world.AreThereFaults && _chances.Is(_world.Scenario.Cancels))
                 _world.Plan(this, TimeSpan.FromMilliseconds(500 * _chances.Next()), () => OnCancel(caller));
         }
         else if (caller.Fate == SlotFate.Admitted)
@@ -137,6 +139,12 @@ internal sealed class BulkheadActor : INodeObserver
             Stock.Fail(Stock.Awaited, isSilent: true, _chances.Next(), Clock);
         else
             Stock.Take(grant, Clock);
+        foreach (var (caller, _) in _waiting)
+        {
+            if (caller is { Fate: SlotFate.InLine, AskedIn: > 0 })
+                _told.Add(caller);
+        }
+
         Follow();
     }
 
@@ -170,6 +178,13 @@ internal sealed class BulkheadActor : INodeObserver
 
     void INodeObserver.Changed(int channel, long epoch, long version, int wanted) => OnHint(epoch, version, wanted);
 
+    /// <summary>All but the first few lose their patience.</summary>
+    public void Thin(int most)
+    {
+        foreach (var (caller, _) in _waiting.Skip(most).ToArray())
+            OnCancel(caller);
+    }
+
     private void OnCancel(SlotCaller caller)
     {
         Stock.Leave(caller, Clock);
@@ -178,11 +193,13 @@ internal sealed class BulkheadActor : INodeObserver
 
     private void Admit(SlotLot lot, int slots)
     {
-        Admitted++;
+        if (Clock >= lot.ValidUntil)
+            throw new BrokenPromiseException("K1", $"a caller of node {Number} is admitted by a loan that has ended");
         var permit = new Permit(lot, slots);
         _permits.Add(permit);
         _world.CheckCap(this);
-        _world.Plan(this, _chances.NextGap(1_000 / _world.Scenario.CallTime), () => OnEnd(permit));
+        var callTime = _world.AreThereFaults ? _world.Scenario.CallTime : Math.Min(_world.Scenario.CallTime, 20);
+        _world.Plan(this, _chances.NextGap(1_000 / callTime), () => OnEnd(permit));
     }
 
     private void OnEnd(Permit permit)
@@ -226,8 +243,10 @@ internal sealed class BulkheadActor : INodeObserver
         var place = _waiting.FindIndex(waiting => waiting.Caller == caller);
         var since = _waiting[place].Since;
         _waiting.RemoveAt(place);
+        _told.Remove(caller);
         if (caller.Fate == SlotFate.Admitted)
         {
+            LongestWait = _world.Now - since > LongestWait ? _world.Now - since : LongestWait;
             if (_waiting.Take(place).Any(static earlier => earlier.Caller is { MayWait: true, Fate: SlotFate.InLine }))
                 throw new BrokenPromiseException("K3", $"a caller on node {Number} is served before one who came earlier");
             Admit(caller.Lot, caller.Slots);
@@ -235,9 +254,9 @@ internal sealed class BulkheadActor : INodeObserver
 
         // One request that is under way, and the next, each with its time.
         if (!caller.MayWait && _world.Scenario.Pauses == 0 && _world.Now - since > ((GiveUpAfter + RepeatAfter) * 2) + SlotStock.CallBackFor)
-            throw new BrokenPromiseException("R1", $"a caller of node {Number} who does not wait waited {_world.Now - since}");
+            throw new BrokenPromiseException("R1 of bulkheads", $"a caller of node {Number} who does not wait waited {_world.Now - since}");
         if (caller is { Fate: SlotFate.Refused, Reason: RefusalReason.AuthorityUnavailable } && _world.Scenario.IsCalm && !_world.Scenario.LivesOn)
-            throw new BrokenPromiseException("R1", $"a caller of node {Number} hears that nobody answers, and nothing has happened");
+            throw new BrokenPromiseException("R1 of bulkheads", $"a caller of node {Number} hears that nobody answers, and nothing has happened");
     }
 
     private void SetTimer()

@@ -7,6 +7,7 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 internal sealed class BulkheadWorld
 {
     private const int MostEventsAtOnce = 100_000;
+    private const int MostLeft = 10; // waiters of a node, at the end: else they cannot all be served
 
     private static readonly TimeSpan LastArrivals = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(100);
@@ -24,7 +25,7 @@ internal sealed class BulkheadWorld
     private BulkheadPolicy _policy;
     private int _mostSlots;
     private Instant _oldDiesAt;
-    private Instant _idleSince = Instant.Never;
+    private Instant _idleSince;
     private SlotCaller? _last;
     private long _planned;
     private int _incarnations;
@@ -65,7 +66,8 @@ internal sealed class BulkheadWorld
 
     public long Events { get; private set; }
 
-    public long Requests { get; private set; }
+    /// <summary>Requests while there may be faults.</summary>
+    public long RequestsBeforeTheEnd { get; private set; }
 
     /// <summary>Whether the time of faults is not over.</summary>
     public bool AreThereFaults => Now < _faultsEnd;
@@ -98,7 +100,7 @@ internal sealed class BulkheadWorld
 
     public void Send(BulkheadActor node, SlotsRequest request)
     {
-        Requests++;
+        RequestsBeforeTheEnd += AreThereFaults ? 1 : 0;
         Travel(node, isUp: true, () =>
         {
             var grant = Hears(node).Renew(request);
@@ -147,6 +149,7 @@ internal sealed class BulkheadWorld
     /// <summary>K1 and K4, for one who was admitted just now.</summary>
     public void CheckCap(BulkheadActor node)
     {
+        _idleSince = Now;
         var valid = 0;
         foreach (var each in _nodes)
             valid += each.Valid();
@@ -309,8 +312,6 @@ internal sealed class BulkheadWorld
         }
 
         if (inUse >= Scenario.Capacity || !waitsLong)
-            _idleSince = Instant.Never;
-        else if (_idleSince == Instant.Never)
             _idleSince = Now;
         else if (Now - _idleSince > TimeSpan.FromMilliseconds(500 + (4 * Scenario.RoundTrip)))
             throw new BrokenPromiseException("Idle", $"somebody waits, and since {Now - _idleSince} not all slots are in use");
@@ -319,13 +320,18 @@ internal sealed class BulkheadWorld
     private void Heal()
     {
         _bans.Clear();
+        foreach (var node in _nodes)
+            node.Thin(MostLeft);
         Authority.Obey(_nodes[0], new SlotOrder(_nodes[0].Orders.Open(), SlotCommand.Reopen, default));
     }
 
     // No slot is lost for ever: whoever wants them all, gets them.
     private void TakeAll()
     {
-        _last = _nodes[^1].Arrive(_policy.Capacity, isTry: false, isAttempt: false);
+        if (_last is not { Fate: SlotFate.InLine })
+            _last = _nodes[^1].Arrive(_policy.Capacity, isTry: false, isAttempt: false);
+        if (_last is { Fate: not SlotFate.Admitted })
+            Plan(LookEvery, TakeAll); // the queue may be full yet
     }
 
     private void CheckAtEnd()
