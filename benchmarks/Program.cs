@@ -18,11 +18,17 @@ if (args is [WatcherProcess.Argument, var gatewayPort])
     return 0;
 }
 
+if (args is [SlotTaker.Argument, var kind, var port, var slots, var callers])
+{
+    await SlotTaker.TakeAsync(kind, port, slots, callers);
+    return 0;
+}
+
 IScenario[] scenarios =
 [
     new LimiterInProcess(), new LimiterOverTcp(), new BreakerAndBulkhead(), new LimiterBesideBuiltIn(), new LimiterBesideRedis(),
-    new LimiterAcrossProcesses(), new TenThousandTenants(), new BreakerBesidePolly(), new KillSwitch(), new BreakersInUse(), new RetryOverhead(),
-    new IdleGrainMemory(),
+    new LimiterAcrossProcesses(), new TenThousandTenants(), new BreakerBesidePolly(), new KillSwitch(), new BreakersInUse(),
+    new BulkheadBesideBuiltIn(), new SlotHandover(), new RetryOverhead(), new IdleGrainMemory(),
 ];
 var settings = args.Contains("--quick") ? Settings.Quick : Settings.Full;
 string[] rest = [.. args.Where(argument => argument != "--quick")];

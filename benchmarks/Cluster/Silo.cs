@@ -11,6 +11,9 @@ internal sealed class Silo : IAsyncDisposable
 {
     public const string Policy = "hot";
 
+    /// <summary>Of the bulkhead of that name.</summary>
+    public const int Slots = 1_000_000;
+
     /// <summary>One of <see cref="Callers.Grains"/>: asked a few times a second, it is not lent in parts, and every token is a call.</summary>
     public const string Exact = "exact";
 
@@ -39,6 +42,9 @@ internal sealed class Silo : IAsyncDisposable
 
     public IReliabilityToolkit Toolkit => _host.Services.GetRequiredService<IReliabilityToolkit>();
 
+    /// <summary>A bulkhead of 1 or 4 slots.</summary>
+    public static string PolicyOfSlots(int slots) => $"slots-{slots}";
+
     public static async Task<Silo> StartAsync(int maxCachedInstances = 100_000, int? joins = null)
     {
         var (siloPort, gatewayPort) = FreePorts();
@@ -53,7 +59,9 @@ internal sealed class Silo : IAsyncDisposable
                 .AddRateLimiter(Shared, policy => (policy.TokensPerPeriod, policy.Burst) = (100_000, 10_000))
                 .AddRateLimiter(Tenant, policy => (policy.TokensPerPeriod, policy.Burst) = (50, 100))
                 .AddCircuitBreaker(Policy)
-                .AddBulkhead(Policy, policy => policy.Capacity = 1_000_000)));
+                .AddBulkhead(PolicyOfSlots(1), policy => policy.Capacity = 1)
+                .AddBulkhead(PolicyOfSlots(4), policy => policy.Capacity = 4)
+                .AddBulkhead(Policy, policy => policy.Capacity = Slots)));
         builder.Services.Configure<ReliabilityToolkitClientOptions>(options => options.MaxCachedInstances = maxCachedInstances);
         var host = builder.Build();
         await host.StartAsync();

@@ -51,7 +51,7 @@ internal readonly record struct SlotsAsk([property: Id(0)] int Slots, [property:
 /// <param name="Number">Grows with each grant of the authority, and with each authority; of the last that lent this node something.</param>
 /// <param name="Places">So many callers may go on waiting; the last to come go first.</param>
 /// <param name="Wanted">Slots that others wait for: freed ones are to be given back, until so many have been.</param>
-/// <param name="Idle">Slots that lay idle on other nodes when they last said so: they can be called back.</param>
+/// <param name="Idle">Slots that may lie idle on other nodes: they can be called back.</param>
 /// <param name="IsClosed">Whether acquires fail.</param>
 /// <param name="Capacity">The policy's.</param>
 /// <param name="MaxWait">The policy's; null: no end.</param>

@@ -18,6 +18,9 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
     /// <summary>For so long idle slots of other nodes are called back for a caller who does not wait.</summary>
     public static readonly TimeSpan CallBackFor = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>While it is done, it is looked so often whether they have come.</summary>
+    public static readonly TimeSpan LookAgainAfter = TimeSpan.FromMilliseconds(10);
+
     /// <summary>Slots that nobody took in so long are given back; of others, half of those that lie idle each third of a lease.</summary>
     public static readonly TimeSpan IdleFor = TimeSpan.FromSeconds(1);
 
@@ -46,6 +49,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
     private bool _letsGo;
     private int _spare;
     private int _sentSpare;
+    private bool _isAsksSent; // with the last request, or that for spare slots
     private Instant _spareAgainAt;
     private int _hintedWanted; // since the last request
     private int _patient; // callers in line who wait for their turn
@@ -155,7 +159,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
         SlotLot? lot = null;
         if (_line.Count == 0 && slots <= _idle - _wanted)
             (_idle, lot, _hits) = (_idle - slots, _lot, _hits + 1);
-        else if (_line.Count == 0 && !_isClosed && now >= _spareAgainAt)
+        else if (_line.Count == 0 && now >= _spareAgainAt)
             _spare = Math.Min(_spare + slots, MostSpare);
         Conclude();
         return lot;
@@ -195,7 +199,11 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
         if (epoch > _epoch || (epoch == _epoch && (_line.Count > 0 || version > _version)))
             _mustAsk = true;
         if (epoch == _epoch)
+        {
             (_wanted, _hintedWanted) = (Math.Max(_wanted, wanted), Math.Max(_hintedWanted, wanted));
+            _mustAsk |= wanted > 0 && _idle == 0; // somebody may want to know that
+        }
+
         Conclude();
     }
 
@@ -228,6 +236,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
         _sequence++;
         (_isAsking, _askedAt, _mustAsk, _isUsed, _letsGo, _toldVersion) = (true, now, false, false, false, _version);
         var asks = Asks();
+        _isAsksSent = asks is not null || (_spare > 0 && _line.Count == 0);
         (_toldUpTo, _toldWaiting, _hintedWanted, _sentSpare) = (_callers, _patient, 0, _line.Count == 0 ? _spare : 0);
         request = new SlotsRequest(
             holder,
@@ -277,7 +286,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
             CloseAll();
         DecideAsked(grant, now);
         _isInLine = grant.Places > 0;
-        _sayAgainAt = _isInLine ? _askedAt + SayAgainAfter : Instant.Never;
+        _sayAgainAt = _calledBack.Count > 0 ? now + LookAgainAfter : _isInLine ? _askedAt + SayAgainAfter : Instant.Never;
         Conclude();
     }
 
@@ -291,7 +300,10 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
         if (!_isAsking || sequence != _sequence)
             return;
         Begin(now);
-        _mustAsk |= !isSilent && _isInLine; // those who wait hear the error, and so the node does not wait any more
+
+        // Those who wait hear the error, so the node waits no more; and what it holds goes on, if it asks for nothing with it.
+        _mustAsk |= !isSilent && _isAsksSent && (_isInLine || _held > 0);
+        _spareAgainAt = now + SpareEvery;
         (_isAsking, _spare, _isInLine, _sayAgainAt) = (false, 0, false, Instant.Never);
         if (isSilent)
             _outage.Begin(now, hurry);
@@ -371,7 +383,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
         }
         else if (now >= _halveAt)
         {
-            _unused = _idle / 2;
+            _unused = (_idle + 1) / 2;
             _halveAt = now + LeaseTerm.RenewAfter(_lease);
         }
 
@@ -503,7 +515,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
                 break;
         }
 
-        for (var place = _line.Last; place is not null && _toldWaiting > grant.Places;)
+        for (var place = Asked().Any(static caller => caller.IsPatient) ? _line.Last : null; place is not null && _toldWaiting > grant.Places;)
         {
             var caller = place.Value;
             place = place.Previous;
@@ -512,20 +524,33 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
         }
 
         // Where not all could be served who were asked for, neither can those be who stand behind them.
-        for (var place = Asked().Any() ? _line.First : null; place is not null && _line.Count > _patient && place.Value.Number <= _toldUpTo;)
+        var idle = grant.Idle;
+        for (var place = Asked().Any() ? _line.First : null; place is not null && HasTries && place.Value.Number <= _toldUpTo;)
         {
             var caller = place.Value;
             place = place.Next;
+            if (caller.CalledBackUntil is not null && grant.Idle == 0)
+                GiveUp(caller, RefusalReason.NoFreeSlot);
             if (caller.IsPatient)
                 continue;
-            if (grant.Idle >= caller.Slots && grant.Wanted == 0)
+            if (idle >= caller.Slots && grant.Wanted == 0)
+            {
+                idle -= caller.Slots;
                 CallBack(caller, now);
+            }
             else
+            {
                 GiveUp(caller, RefusalReason.NoFreeSlot);
+            }
         }
+
+        // Of a long line only the beginning was asked for: if all of these are served, the next are asked for.
+        _mustAsk |= _line.First is { } first && first.Value.AskedIn != _sequence && first.Value.Number <= _toldUpTo;
 
         ServeFreed();
     }
+
+    private bool HasTries => _line.Count > _patient || _calledBack.Count > 0;
 
     private IEnumerable<SlotCaller> Asked()
     {

@@ -26,13 +26,22 @@ internal sealed class PendingOrders
             [.. listeners.Select(static one => new Pending(one.Item1, one.Item2)).Where(pending => pending.Until > now)]));
 
     /// <summary>How far one is obeyed; null: it is not known.</summary>
-    public Obedience? Look(RequestKey key, Instant now) => _given.Find(given => given.Key == key)?.Look(now);
+    public Obedience? Look(RequestKey key, Instant now)
+    {
+        if (_given.Find(given => given.Key == key) is not { } order)
+            return null;
+        order.AskedAt = now;
+        return order.Look(now);
+    }
 
     /// <summary>Whether all are obeyed.</summary>
     public bool AreAllObeyed(Instant now) => _given.TrueForAll(given => given.Look(now).IsObeyed);
 
-    /// <summary>By then nobody asks for them any more.</summary>
-    public void Forget(Instant givenBefore) => _given.RemoveAll(given => given.At < givenBefore);
+    /// <summary>
+    /// Those that nobody has asked for since then; nobody will any more. One that is still asked for would be given anew, and override what was
+    /// ordered since.
+    /// </summary>
+    public void Forget(Instant askedBefore) => _given.RemoveAll(given => given.AskedAt < askedBefore);
 
     private readonly record struct Pending(IListener Listener, Instant Until);
 
@@ -43,7 +52,7 @@ internal sealed class PendingOrders
 
         public RequestKey Key { get; } = key;
 
-        public Instant At { get; } = at;
+        public Instant AskedAt { get; set; } = at;
 
         public Obedience Look(Instant now)
         {

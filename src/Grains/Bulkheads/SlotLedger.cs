@@ -14,6 +14,9 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
     // A hint that others want slots may be lost.
     private static readonly TimeSpan CallBackEvery = LeaseTerm.RenewAfter(LeaseTerm.OfPlace);
 
+    // What a node says of what it has in use; beyond, that may be different by now.
+    private static readonly TimeSpan TrueFor = TimeSpan.FromMilliseconds(100);
+
     private readonly long _epoch;
     private readonly Instant _bornAt;
     private readonly SlotLoans _loans = new();
@@ -154,7 +157,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
         }
 
         // Who holds something could admit by it, and who waits is to be told. That it is open again one hears when one asks.
-        var listeners = closes ? _loans.Alive.Where(static loan => loan.Slots > 0 || loan.Waiting > 0) : [];
+        var listeners = closes ? _loans.Nodes.Where(static loan => loan.Slots > 0 || loan.Waiting > 0) : [];
         _orders.Give(
             order.Id.Key,
             _version,
@@ -180,7 +183,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
         if (_hintedVersion < _version)
         {
             _hintedVersion = _version;
-            hinted.AddRange(_loans.Alive.Where(loan => loan.Knows < _version && (loan.Slots > 0 || loan.Waiting > 0)));
+            hinted.AddRange(_loans.Nodes.Where(loan => loan.Knows < _version && (loan.Slots > 0 || loan.Waiting > 0)));
         }
 
         if (IsClosed)
@@ -194,7 +197,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
 
         if ((!_mustCallBack && now < _callBackAgainAt) || Wanted(null, now) == 0)
             return hinted;
-        foreach (var loan in _loans.Alive)
+        foreach (var loan in _loans.Nodes)
         {
             var isTold = loan.ToldWanted > 0 && (now < _callBackAgainAt || now - loan.HeardAt < CallBackEvery);
             if (loan.Slots == 0 || isTold || Wanted(loan, now) is not (> 0 and var wanted))
@@ -275,6 +278,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
         var isOfPredecessor = request.Epoch > 0 && request.Epoch < _epoch && now < _withheldUntil;
         var held = isOfPredecessor ? request.Held : Math.Min(request.Held, loan.Slots);
         _loans.Lend(loan, held, Math.Min(request.InUse, held), now);
+        loan.SaidInUse = loan.InUse;
         if (held > 0 && loan.Number == 0)
             loan.Number = ++_lastNumber;
     }
@@ -284,15 +288,20 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
         var kept = loan.Slots;
         var free = Math.Max(0, Free(now));
         _line.Welcome(loan, heardBefore, now);
-        var slots = _line.Serve(loan, Legal(request.Asks), free, now, out var left);
-        var others = _line.Callers - loan.Waiting;
-        var places = left.Length == 0 ? 0 : (int)Math.Clamp(_policy.QueueLimit - others, 0, request.Waiting);
+        var asks = request.Asks ?? [];
+        var impossible = 0; // the node hears that by the capacity
+        foreach (var ask in asks)
+            impossible += ask.MayWait && ask.Slots > _policy.Capacity ? ask.Callers : 0;
+        var slots = _line.Serve(loan, Legal(asks), free, now, out var served, out var left);
+        var idle = request.Asks is null ? default : IdleBesides(loan, now);
+        var places = Places(loan, Math.Max(0, request.Waiting - served - impossible), idle.Said);
         _mustCallBack |= _line.Wait(loan, left, places);
         var spare = _line.IsEmpty ? (int)Math.Min(request.Spare, free - slots) : 0;
         if (slots + spare > 0)
             loan.Number = ++_lastNumber;
         _loans.Lend(loan, kept + slots + spare, loan.InUse + slots, now);
-        _loans.Extend(loan, _policy.Lease, now);
+        var lease = loan.IsDirect && loan.Answer.Lease > _policy.Lease ? loan.Answer.Lease : _policy.Lease; // he counts on what he was told
+        _loans.Extend(loan, lease, now);
         HighWaterMark = Math.Max(HighWaterMark, _loans.Slots);
         loan.ToldWanted = IsClosed ? 0 : Wanted(loan, now);
         return new SlotsGrant(
@@ -302,19 +311,40 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
             kept,
             slots,
             spare,
-            _policy.Lease,
+            lease,
             loan.Number,
             places,
             loan.ToldWanted,
-            (int)(_loans.Idle - (loan.Slots - loan.InUse)),
+            (int)Math.Min(idle.May, _policy.Capacity),
             IsClosed,
             _policy.Capacity,
             _policy.MaxWait);
     }
 
-    // What nobody can ever have, the node hears by the capacity.
-    private SlotsAsk[] Legal(SlotsAsk[]? asks) =>
-        IsClosed || asks is null ? [] : Array.TrueForAll(asks, ask => ask.Slots <= _policy.Capacity) ? asks
+    // Who waits for no more than what lies idle elsewhere, and is called back, does not count.
+    private int Places(SlotLoans.Loan loan, int waiting, long idle)
+    {
+        var places = Math.Max(_policy.QueueLimit - (_line.Callers - loan.Waiting), idle);
+        return IsClosed ? 0 : (int)Math.Clamp(places, 0, waiting);
+    }
+
+    // What lay idle on other nodes when they last said so; and what may by now.
+    private (long Said, long May) IdleBesides(SlotLoans.Loan loan, Instant now)
+    {
+        var (said, may) = (0L, 0L);
+        foreach (var other in _loans.Nodes)
+        {
+            if (other == loan)
+                continue;
+            said += other.Slots - other.InUse;
+            may += now - other.HeardAt < TrueFor ? other.Slots - other.SaidInUse : other.Slots;
+        }
+
+        return (said, may);
+    }
+
+    private SlotsAsk[] Legal(SlotsAsk[] asks) =>
+        IsClosed ? [] : Array.TrueForAll(asks, ask => ask.Slots <= _policy.Capacity) ? asks
         : [.. asks.Where(ask => ask.Slots <= _policy.Capacity)];
 
     // What time alone does: leases end, and with them places in the line.
@@ -323,7 +353,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
         while (_loans.EndNext(now) is { } ended)
         {
             _line.Wait(ended, [], 0);
-            if (ended.Borrower.Channel == 0)
+            if (ended.IsDirect)
                 _loans.Forget(ended);
         }
     }

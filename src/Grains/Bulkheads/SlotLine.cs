@@ -49,26 +49,29 @@ internal sealed class SlotLine
     /// <param name="asks">Of its callers.</param>
     /// <param name="free">Slots.</param>
     /// <param name="now">The grain's instant.</param>
+    /// <param name="callers">How many of those who are ready to wait were served.</param>
     /// <param name="left">What of <paramref name="asks"/> is to be waited for.</param>
     /// <returns>Slots for them.</returns>
-    public int Serve(SlotLoans.Loan node, SlotsAsk[] asks, long free, Instant now, out SlotsAsk[] left)
+    public int Serve(SlotLoans.Loan node, SlotsAsk[] asks, long free, Instant now, out int callers, out SlotsAsk[] left)
     {
         var served = 0;
+        callers = 0;
         for (var i = 0; i < asks.Length; i++)
         {
             var ask = asks[i];
-            for (var callers = ask.Callers; callers > 0; callers--)
+            for (var unserved = ask.Callers; unserved > 0; unserved--)
             {
                 if (AheadOf(node, now) + served + ask.Slots <= free)
                 {
                     served += ask.Slots;
                     node.Turn++;
+                    callers += ask.MayWait ? 1 : 0;
                     continue;
                 }
 
                 if (!ask.MayWait)
                     break;
-                left = [ask with { Callers = callers }, .. asks.Skip(i + 1).Where(static later => later.MayWait)];
+                left = [ask with { Callers = unserved }, .. asks.Skip(i + 1).Where(static later => later.MayWait)];
                 return served;
             }
         }
@@ -107,13 +110,14 @@ internal sealed class SlotLine
         return wanted;
     }
 
-    /// <summary>Those whose turn has come: what is free is enough for one caller of each.</summary>
+    /// <summary>Those whose turn has come: what is free is enough for one caller of each, and all who come before him.</summary>
     public IEnumerable<SlotLoans.Loan> Due(long free, Instant now)
     {
+        if (free <= 0)
+            yield break;
         foreach (var node in _nodes.Where(node => IsPresent(node, now)).OrderBy(static node => node.Turn).ThenBy(static node => node.CameAs))
         {
-            free -= node.Asks[0].Slots;
-            if (free < 0)
+            if (AheadOf(node, now) + node.Asks[0].Slots > free)
                 yield break;
             yield return node;
         }

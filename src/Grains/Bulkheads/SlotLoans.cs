@@ -13,7 +13,8 @@ internal sealed class SlotLoans
     private readonly Dictionary<Borrower, Loan> _byBorrower = [];
 
     // Those heard last at the end, so that those whose leases end first are at the beginning.
-    private readonly LinkedList<Loan> _alive = [];
+    private readonly LinkedList<Loan> _nodes = [];
+    private readonly LinkedList<Loan> _direct = [];
     private readonly LinkedList<Loan> _over = [];
 
     /// <summary>Slots that are lent, or may be.</summary>
@@ -22,11 +23,11 @@ internal sealed class SlotLoans
     /// <summary>When the last lease ends of all whom it has heard.</summary>
     public Instant LastEndAt { get; private set; }
 
-    /// <summary>Of these, so many are in nobody's hands, as those who hold them last said.</summary>
-    public long Idle { get; private set; }
+    /// <summary>The nodes that were heard within a lease, those heard last at the end.</summary>
+    public IEnumerable<Loan> Nodes => _nodes;
 
-    /// <summary>Who has been heard within a lease, those heard last at the end.</summary>
-    public IEnumerable<Loan> Alive => _alive;
+    /// <summary>Beside these, callers without the client library.</summary>
+    public IEnumerable<Loan> Alive => _nodes.Concat(_direct);
 
     public Loan? Find(Borrower borrower) => _byBorrower.GetValueOrDefault(borrower);
 
@@ -37,7 +38,7 @@ internal sealed class SlotLoans
             loan.Place.List!.Remove(loan.Place);
         else
             _byBorrower.Add(borrower, loan = new Loan(borrower));
-        _alive.AddLast(loan.Place);
+        (loan.IsDirect ? _direct : _nodes).AddLast(loan.Place);
         loan.HeardAt = now;
         return loan;
     }
@@ -48,7 +49,6 @@ internal sealed class SlotLoans
         if (loan.Slots == 0 && slots > 0)
             loan.Since = now;
         Slots += slots - loan.Slots;
-        Idle += slots - inUse - (loan.Slots - loan.InUse);
         (loan.Slots, loan.InUse) = (slots, inUse);
     }
 
@@ -64,10 +64,12 @@ internal sealed class SlotLoans
     /// </summary>
     public Loan? EndNext(Instant now)
     {
-        if (_alive.First is not { } first || first.Value.EndsAt > now)
+        var first = _nodes.First is { } node && node.Value.EndsAt <= now ? node
+            : _direct.First is { } direct && direct.Value.EndsAt <= now ? direct : null;
+        if (first is null)
             return null;
         Lend(first.Value, 0, 0, now);
-        _alive.Remove(first);
+        first.List!.Remove(first);
         _over.AddLast(first);
         return first.Value;
     }
@@ -98,6 +100,9 @@ internal sealed class SlotLoans
 
         public Borrower Borrower { get; }
 
+        /// <summary>Whether it is a caller without the client library: the channels of nodes count from 1.</summary>
+        public bool IsDirect => Borrower.Channel == 0;
+
         public LinkedListNode<Loan> Place { get; }
 
         /// <summary>Of the newest request.</summary>
@@ -112,8 +117,11 @@ internal sealed class SlotLoans
         /// <summary>Of the grant that lent the newest of them.</summary>
         public long Number { get; set; }
 
-        /// <summary>Slots in the hands of its callers, as it last said.</summary>
+        /// <summary>Slots in the hands of its callers, as it last said, and what its callers were lent since.</summary>
         public int InUse { get; set; }
+
+        /// <summary>Without these.</summary>
+        public int SaidInUse { get; set; }
 
         /// <summary>When that ends for the lender.</summary>
         public Instant EndsAt { get; set; }

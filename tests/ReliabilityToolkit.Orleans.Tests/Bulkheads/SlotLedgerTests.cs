@@ -16,7 +16,8 @@ public sealed class SlotLedgerTests
     {
         var ledger = NewLedger(capacity: 3);
         _a.Ask(ledger, At(0), 2).Should().Match<SlotsGrant>(grant => grant.Slots == 2 && grant.Places == 0 && grant.Lease == Seconds(15));
-        _b.Ask(ledger, At(0), 2).Should().Match<SlotsGrant>(grant => grant.Slots == 1 && grant.Places == 2);
+        _b.Ask(ledger, At(0), 2).Should().Match<SlotsGrant>(grant => grant.Slots == 1 && grant.Places == 1);
+        ledger.Waiting.Should().Be(1);
         ledger.Lent.Should().Be(3);
         ledger.Describe(At(0)).AvailableSlots.Should().Be(0);
     }
@@ -215,6 +216,61 @@ public sealed class SlotLedgerTests
     }
 
     [Fact]
+    public void Ledger_QueueLimit_CountsOnlyThoseWhoStillWait()
+    {
+        var ledger = NewLedger(capacity: 9, queueLimit: 10);
+        _a.Ask(ledger, At(0), 10).Should().Match<SlotsGrant>(grant => grant.Slots == 9 && grant.Places == 1);
+        _b.Ask(ledger, At(0), 9).Places.Should().Be(9, "nine of the others have been served");
+    }
+
+    [Fact]
+    public void Ledger_WithoutAQueue_LetsThoseWaitForWhomIdleSlotsAreCalledBack()
+    {
+        var ledger = NewLedger(capacity: 2, queueLimit: 0);
+        _a.Ask(ledger, At(0), 2);
+        _b.Ask(ledger, At(0.09), 1).Places.Should().Be(0);
+        _a.Ask(ledger, At(1), [], inUse: 1);
+        _b.Ask(ledger, At(1), 3).Places.Should().Be(1);
+        ledger.TakeHints(At(1)).Should().ContainSingle().Which.Borrower.Should().Be(_a.Holder);
+        _a.Ask(ledger, At(1.1));
+        _b.Ask(ledger, At(1.2), 1).Places.Should().Be(0, "it has been taken meanwhile");
+    }
+
+    [Fact]
+    public void Ledger_CloseThatIsStillAskedFor_IsNotGivenAnewAfterAReopen()
+    {
+        // It was forgotten after two minutes, though somebody waited for it; and closed again what had been reopened.
+        var ledger = NewLedger(capacity: 2);
+        ledger.ChangeTo(new BulkheadPolicy { Capacity = 2, Lease = TimeSpan.FromHours(1) }, At(0));
+        _a.Ask(ledger, At(0), 1);
+        var close = new SlotOrder(_asker.Next(), SlotCommand.Close, default);
+        for (var i = 1; i < 200; i++)
+            ledger.Obey(close, At(i)).IsObeyed.Should().BeFalse();
+        ledger.Obey(new SlotOrder(_asker.Next(), SlotCommand.Reopen, default), At(200)).IsObeyed.Should().BeTrue();
+        ledger.Obey(close, At(201));
+        ledger.IsClosed.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Ledger_CallerWithoutTheLibrary_IsNotWaitedForWhenItCloses()
+    {
+        var ledger = NewLedger(capacity: 1);
+        ledger.Acquire(1, mayWait: false, At(0), out _);
+        ledger.Acquire(1, mayWait: true, At(0), out _);
+        ledger.Obey(new SlotOrder(_asker.Next(), SlotCommand.Close, default), At(1)).IsObeyed.Should().BeTrue("he cannot admit anybody");
+    }
+
+    [Fact]
+    public void Ledger_ShorterLease_ShortensNothingForCallersWithoutTheLibrary()
+    {
+        var ledger = NewLedger(capacity: 1);
+        ledger.Acquire(1, mayWait: false, At(0), out var permit);
+        ledger.ChangeTo(new BulkheadPolicy { Capacity = 1, Lease = Seconds(2) }, At(1));
+        ledger.Renew(permit, At(10)).Should().BeTrue();
+        ledger.Renew(permit, At(24.9)).Should().BeTrue("he was told fifteen seconds, and that it is extended by as much");
+    }
+
+    [Fact]
     public void Ledger_OthersThatWait_AreSeenByHoldersInTheAnswerAndByAHint()
     {
         var ledger = NewLedger(capacity: 3);
@@ -237,8 +293,11 @@ public sealed class SlotLedgerTests
     {
         var ledger = NewLedger(capacity: 3);
         _a.Ask(ledger, At(0), 3);
-        _b.Ask(ledger, At(0), [new SlotsAsk(1, 1, false)]).Idle.Should().Be(0, "all are in use");
-        _a.Ask(ledger, At(1), [], inUse: 1).Idle.Should().Be(0, "its own are not elsewhere");
+        _b.Ask(ledger, At(0), [new SlotsAsk(1, 1, false)]).Idle.Should().Be(3, "for how long those were needed, it has not said");
+        _a.Ask(ledger, At(0));
+        _b.Ask(ledger, At(0.09), [new SlotsAsk(1, 1, false)]).Idle.Should().Be(0, "all were in use a moment ago");
+        _b.Ask(ledger, At(0.1), [new SlotsAsk(1, 1, false)]).Idle.Should().Be(3, "any of them may have been freed since");
+        _a.Ask(ledger, At(1), [new SlotsAsk(1, 1, false)], inUse: 1).Idle.Should().Be(0, "its own are not elsewhere");
         _b.Ask(ledger, At(1), [new SlotsAsk(1, 1, false)]).Idle.Should().Be(2);
     }
 
@@ -328,7 +387,7 @@ public sealed class SlotLedgerTests
     public void Ledger_AskForMoreThanThereIs_HoldsUpNobody()
     {
         var ledger = NewLedger(capacity: 2);
-        _a.Ask(ledger, At(0), [new SlotsAsk(3, 1, true)]).Should().Match<SlotsGrant>(grant => grant.Places == 0 && grant.Capacity == 2);
+        _a.Ask(ledger, At(0), [new SlotsAsk(3, 1, true)]).Should().Match<SlotsGrant>(grant => grant.Slots == 0 && grant.Capacity == 2);
         _b.Ask(ledger, At(0), [new SlotsAsk(3, 1, true), new SlotsAsk(1, 1, true)]).Slots.Should().Be(1);
     }
 

@@ -49,9 +49,64 @@ public sealed class SlotStockTests
         var request = Ask(At(0));
         (request.Waiting, request.Asks!.Single()).Should().Be((300, new SlotsAsk(1, SlotsRequest.MostAsked, true)));
         _stock.Take(_ledger.Renew(request, At(0)), At(0));
-        (_stock.InLine, _ledger.Waiting).Should().Be((296, 300));
+        (_stock.InLine, _ledger.Waiting).Should().Be((296, 296));
         Talk(At(0.4));
         _ledger.Waiting.Should().Be(296);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Stock_MoreCallersThanOneRequestAsksFor_AreServedByTheNext(bool mayWait)
+    {
+        // Those beyond were refused as if the queue were full, or forgotten until something else happened.
+        var ledger = new SlotLedger(new BulkheadPolicy { Capacity = 600, QueueLimit = 5 }, At(0), Epoch);
+        SlotCaller[] callers = [.. Enumerable.Range(0, 600).Select(_ => _stock.Acquire(1, mayWait, At(0)))];
+        for (var i = 0; i < 3; i++)
+            _stock.Take(ledger.Renew(Ask(At(0)), At(0)), At(0));
+        callers.Should().OnlyContain(static caller => caller.Fate == SlotFate.Admitted);
+        _stock.TryAsk(At(0), null, out _).Should().BeFalse();
+    }
+
+    [Fact]
+    public void Stock_TriesAheadOfWaitersInALongLine_DoNotCostThemTheirPlaces()
+    {
+        _other.Ask(_ledger, At(0), 4);
+        _other.Ask(_ledger, At(0)); // all are in use
+        var tries = Enumerable.Range(0, 300).Select(_ => _stock.Acquire(1, false, At(0))).ToArray();
+        var waiter = _stock.Acquire(1, true, At(0));
+        Talk(At(0));
+        tries.Should().OnlyContain(static caller => caller.Fate == SlotFate.Refused);
+        waiter.Fate.Should().Be(SlotFate.InLine);
+        _ledger.Waiting.Should().Be(1);
+    }
+
+    [Fact]
+    public void Stock_ClosedAndReopened_IsAskedForByWhoGoesByWhatIsAtHand()
+    {
+        var order = new Asker(7);
+        _stock.Attempt(1, At(0));
+        _ledger.Obey(new SlotOrder(order.Next(), SlotCommand.Close, default), At(0));
+        Talk(At(0));
+        _stock.IsClosed.Should().BeTrue();
+        _ledger.Obey(new SlotOrder(order.Next(), SlotCommand.Reopen, default), At(1));
+        _stock.Attempt(1, At(1)).Should().BeNull();
+        Talk(At(1));
+        _stock.Attempt(1, At(1)).Should().NotBeNull();
+    }
+
+    [Fact]
+    public void Stock_ErrorToOneWhoAsks_LeavesWhatIsHeld()
+    {
+        // The policy is taken out of the configuration: who asks, hears that; who holds something, goes on.
+        var held = Admitted(2);
+        var caller = _stock.Acquire(3, true, At(6));
+        _stock.Fail(Ask(At(6)).Sequence, isSilent: false, 0, At(6));
+        caller.Fate.Should().Be(SlotFate.Failed);
+        var request = Ask(At(6));
+        (request.Asks, request.Held).Should().Be((null, 2));
+        _stock.Take(_ledger.Renew(request, At(6)), At(6));
+        held.Lot.ValidUntil.Should().Be(At(20.85));
     }
 
     [Fact]
@@ -161,6 +216,7 @@ public sealed class SlotStockTests
     public void Stock_Try_IsDecidedByTheAnswer()
     {
         _other.Ask(_ledger, At(0), 4);
+        _other.Ask(_ledger, At(0)); // all are in use
         var caller = _stock.Acquire(1, mayWait: false, At(0));
         caller.Fate.Should().Be(SlotFate.InLine);
         Talk(At(0));
@@ -189,13 +245,24 @@ public sealed class SlotStockTests
         _other.Ask(_ledger, At(1.9), [], inUse: 0);
         var refused = _stock.Acquire(1, mayWait: false, At(2));
         Talk(At(2));
-        _stock.NextDueAt.Should().BeLessThanOrEqualTo(At(2) + SlotStock.CallBackFor);
+        refused.Fate.Should().Be(SlotFate.InLine);
+        _stock.NextDueAt.Should().Be(At(2) + SlotStock.LookAgainAfter);
+        Talk(At(2.05));
+        refused.Fate.Should().Be(SlotFate.InLine);
         _stock.Advance(At(2.099));
         refused.Fate.Should().Be(SlotFate.InLine);
         _stock.Advance(At(2.1));
         (refused.Fate, refused.Reason).Should().Be((SlotFate.Refused, RefusalReason.NoFreeSlot));
         Talk(At(2.1));
         _ledger.Waiting.Should().Be(0);
+
+        _other.Ask(_ledger, At(2.9), [], inUse: 0);
+        var early = _stock.Acquire(1, mayWait: false, At(3));
+        Talk(At(3));
+        early.Fate.Should().Be(SlotFate.InLine);
+        _other.Ask(_ledger, At(3.005));
+        Talk(At(3.02));
+        early.Fate.Should().Be(SlotFate.Refused, "all are in use: there is nothing to call back");
     }
 
     [Fact]

@@ -478,9 +478,10 @@ public sealed class CircuitVerdictTests
         switches.Look(second, At(1))!.Value.IsObeyed.Should().BeFalse();
         holder.Knows = 6;
         switches.AreAllObeyed(At(1)).Should().BeTrue();
-        switches.Forget(At(0.5));
-        switches.Look(first, At(1)).Should().BeNull();
-        switches.Look(second, At(1)).Should().NotBeNull();
+        switches.Look(second, At(2));
+        switches.Forget(At(2));
+        switches.Look(first, At(2)).Should().BeNull("nobody has asked for it lately");
+        switches.Look(second, At(2)).Should().NotBeNull();
         switches.Give(first, 7, [], At(4), At(2));
         switches.Look(first, At(3)).Should().Be(new Obedience(true, 0, 0, 0, Seconds(1)), "somebody unknown may not obey");
         switches.AreAllObeyed(At(3)).Should().BeFalse();

@@ -169,6 +169,112 @@ public sealed class BulkheadClusterTests(ToolkitCluster cluster)
     }
 
     [Fact]
+    public async Task Bulkhead_HundredsOfCallersSomeOfWhomLeave_NeverExceedTheCapacityAndLoseNoSlot()
+    {
+        var (inside, most, served, left) = (0, 0, 0, 0);
+        var random = new Random(16);
+        var patience = Enumerable.Range(0, 500).Select(_ => random.Next(3) == 0 ? random.Next(1, 60) : Timeout.Infinite).ToArray();
+        await Task.WhenAll(Enumerable.Range(0, 500).Select(async i =>
+        {
+            using var cancellation = new CancellationTokenSource(patience[i]);
+            try
+            {
+                using var permit = await cluster.Nodes[i % 4].GetBulkhead("triple", _key).AcquireAsync(1, cancellation.Token);
+                permit.EnsureAcquired();
+                permit.IsHeld.Should().BeTrue();
+                InterlockedMax(ref most, Interlocked.Increment(ref inside));
+                await Task.Yield();
+                Interlocked.Decrement(ref inside);
+                Interlocked.Increment(ref served);
+            }
+            catch (OperationCanceledException)
+            {
+                Interlocked.Increment(ref left);
+            }
+        }));
+        most.Should().BeInRange(1, 3);
+        (served + left).Should().Be(500);
+        served.Should().BeGreaterThanOrEqualTo(patience.Count(static each => each == Timeout.Infinite));
+        await ToolkitCluster.EventuallyAsync(
+            async () => await cluster.Outside.GetBulkhead("triple", _key).GetStatusAsync() is { AvailableSlots: 3, Waiting: 0 },
+            "all slots are back");
+    }
+
+    [Fact]
+    public async Task Bulkhead_AcquiresBackToBackFromARemoteNode_AreServedInTheirOrder()
+    {
+        // They were sent as messages of their own, and were served in the reverse order.
+        var held = await cluster.Nodes[0].GetBulkhead("single", _key).AcquireAsync();
+        var outside = cluster.Outside.GetBulkhead("single", _key);
+        var acquires = Enumerable.Range(0, 8).Select(_ => outside.AcquireAsync().AsTask()).ToArray();
+        await ToolkitCluster.EventuallyAsync(async () => (await outside.GetStatusAsync()).Waiting == 8, "all wait");
+        held.Dispose();
+        for (var i = 0; i < 8; i++)
+        {
+            var permit = await acquires[i].WaitAsync(TimeSpan.FromSeconds(20));
+            acquires.Count(static acquire => acquire.IsCompleted).Should().Be(i + 1, "there is one slot, and the first come first");
+            permit.Dispose();
+        }
+    }
+
+    [Fact]
+    public async Task Permit_Disposed_IsFreeForTheSameCallersNextTry()
+    {
+        // The release was a message of its own, and the next try was quicker: 73 to 300 of 300 were refused.
+        var outside = cluster.Outside.GetBulkhead("single", _key);
+        for (var i = 0; i < 300; i++)
+        {
+            (await outside.AcquireAsync()).Dispose();
+            using var again = await outside.TryAcquireAsync();
+            again.IsAcquired.Should().BeTrue($"number {i}");
+        }
+    }
+
+    [Fact]
+    public async Task Bulkhead_TryWhileSlotsLieIdleElsewhere_GetsOne()
+    {
+        (await cluster.Outside.GetBulkhead("single", _key).AcquireAsync()).Dispose();
+        using var permit = await cluster.Nodes[0].GetBulkhead("single", _key).TryAcquireAsync();
+        permit.IsAcquired.Should().BeTrue("what nobody uses is called back");
+    }
+
+    [Fact]
+    public async Task Bulkhead_ClosedInMidLoad_AdmitsNobodyOnceThatHasReturned()
+    {
+        using var enough = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        var (isClosed, late, admitted, refused) = (false, 0, 0, 0);
+        var callers = Enumerable.Range(0, 32).Select(i => Task.Run(async () =>
+        {
+            var bulkhead = cluster.Nodes[i % 4].GetBulkhead("triple", _key);
+            while (!enough.IsCancellationRequested)
+            {
+                try
+                {
+                    var wasClosed = Volatile.Read(ref isClosed);
+                    using var permit = await bulkhead.AcquireAsync();
+                    permit.EnsureAcquired();
+                    Interlocked.Add(ref late, wasClosed ? 1 : 0);
+                    Interlocked.Increment(ref admitted);
+                    await Task.Yield();
+                }
+                catch (BulkheadClosedException)
+                {
+                    Interlocked.Increment(ref refused);
+                    return;
+                }
+            }
+        })).ToArray();
+        await ToolkitCluster.EventuallyAsync(() => Task.FromResult(Volatile.Read(ref admitted) > 1_000), "the load is on");
+        await cluster.Nodes[1].GetBulkhead("triple", _key).CloseAsync();
+        Volatile.Write(ref isClosed, true);
+        await Task.WhenAll(callers).WaitAsync(TimeSpan.FromSeconds(30));
+        (late, refused).Should().Be((0, 32));
+        (await cluster.Outside.GetBulkhead("triple", _key).GetStatusAsync()).Waiting.Should().Be(0);
+        await cluster.Outside.GetBulkhead("triple", _key).ReopenAsync();
+        (await cluster.Nodes[2].GetBulkhead("triple", _key).AcquireAsync()).Dispose();
+    }
+
+    [Fact]
     public async Task Grain_CalledDirectly_IsExact()
     {
         var grain = cluster.Grains.GetGrain<IBulkheadGrain>($"single/{_key}");

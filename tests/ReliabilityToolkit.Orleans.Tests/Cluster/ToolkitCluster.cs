@@ -22,6 +22,10 @@ public sealed class ToolkitCluster : IAsyncLifetime
 
     public IGrainFactory Grains => _cluster.Client;
 
+    /// <summary>What a client in another process must know: cluster, service, and the port of a gateway.</summary>
+    public IEnumerable<string> OfAnOutsider =>
+        [_cluster.Options.ClusterId, _cluster.Options.ServiceId, $"{_cluster.Silos[0].GatewayAddress.Endpoint.Port}"];
+
     public static string NewKey() => $"key-{Interlocked.Increment(ref _lastKey)}";
 
     public async Task InitializeAsync()

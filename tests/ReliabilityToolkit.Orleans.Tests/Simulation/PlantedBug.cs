@@ -47,6 +47,8 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
         .. Read("tests/Simulation").Where(source => !source.File.EndsWith("Program.cs", StringComparison.Ordinal)),
     ]);
 
+    private static readonly Lazy<SyntaxTree[]> Trees = new(() => Array.ConvertAll(Sources.Value, Parse));
+
     private static readonly Lazy<MetadataReference[]> References = new(() =>
     [
         .. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
@@ -78,6 +80,9 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
             or "RequestChannel" or "CircuitView" or "HeldVerdict" or "CircuitCaller" or "CircuitFallback" or "CircuitStateChange"
             or "SlotStock" or "SlotLot" or "SlotCaller" or "IAuthorityMachine" or "PendingOrders";
 
+    private static SyntaxTree Parse((string File, string Text) source) =>
+        CSharpSyntaxTree.ParseText(source.Text, new CSharpParseOptions(LanguageVersion.Latest), source.File);
+
     private static IEnumerable<(string File, string Text)> Read(string folder) =>
         Directory.EnumerateFiles(Path.Combine(Root, folder), "*.cs", SearchOption.AllDirectories)
             .Select(file => Path.GetRelativePath(Root, file).Replace('\\', '/'))
@@ -94,18 +99,19 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
 
     private Assembly Compile(AssemblyLoadContext context)
     {
-        var sources = Sources.Value.ToArray();
+        var sources = Sources.Value;
+        var trees = Trees.Value.ToArray();
         var place = Array.FindIndex(sources, source => source.File == "src/" + Place);
         if (place < 0)
             throw new InvalidOperationException($"There is no src/{Place}.");
         var parts = sources[place].Text.Split(Right);
         if (parts.Length != 2)
             throw new InvalidOperationException($"In src/{Place} there is {parts.Length - 1} times: {Right}");
-        sources[place].Text = string.Join(Wrong, parts);
+        trees[place] = Parse((sources[place].File, string.Join(Wrong, parts)));
 
         var compilation = CSharpCompilation.Create(
             "Planted",
-            sources.Select(source => CSharpSyntaxTree.ParseText(source.Text, new CSharpParseOptions(LanguageVersion.Latest), source.File)),
+            trees,
             References.Value,
             new CSharpCompilationOptions(
                 OutputKind.DynamicallyLinkedLibrary,

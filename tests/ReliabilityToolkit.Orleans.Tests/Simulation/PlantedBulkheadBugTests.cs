@@ -38,8 +38,8 @@ public sealed class PlantedBulkheadBugTests
             "A renewal extends nothing",
             "K1",
             Ledger,
-            "_loans.Extend(loan, _policy.Lease, now);",
-            "if (slots + spare > 0)\n            _loans.Extend(loan, _policy.Lease, now);"),
+            "_loans.Extend(loan, lease, now);",
+            "if (slots + spare > 0)\n            _loans.Extend(loan, lease, now);"),
         new("A slot of a loan that has ended is given back to the next", "K1", Stock, "if (lot == _lot && !lot.IsOver)", "if (_lot != SlotLot.None)"),
         new(
             "Hits go by a clock that is behind, and by the whole loan",
@@ -55,7 +55,7 @@ public sealed class PlantedBulkheadBugTests
             "_loans.Lend(loan, slots + spare"),
 
         // K2: what a dead node held is back; a live one loses nothing.
-        new("A lease does not end", "K2", Loans, "first.Value.EndsAt > now)", "first.Value.EndsAt > default(Instant))"),
+        new("A lease does not end", "K2", Loans, "node.Value.EndsAt <= now ? node", "node.Value.EndsAt < default(Instant) ? node"),
         new(
             "A node does not say that it still holds something",
             "K2",
@@ -89,16 +89,16 @@ public sealed class PlantedBulkheadBugTests
             "One who waits is not heard of any more when he has been called",
             "K3",
             Stock,
-            "_sayAgainAt = _isInLine ? _askedAt + SayAgainAfter : Instant.Never;",
-            "_sayAgainAt = Instant.Never;"),
+            ": _isInLine ? _askedAt + SayAgainAfter : Instant.Never;",
+            ": Instant.Never;"),
 
         // K4: closed.
         new(
             "Closing waits for nobody",
             "K4",
             Ledger,
-            "closes ? _loans.Alive.Where(static loan => loan.Slots > 0 || loan.Waiting > 0) : [];",
-            "_loans.Alive.Take(0);"),
+            "closes ? _loans.Nodes.Where(static loan => loan.Slots > 0 || loan.Waiting > 0) : [];",
+            "_loans.Nodes.Take(0);"),
         new(
             "A node that is told is taken for one that knows",
             "K4",
@@ -110,7 +110,7 @@ public sealed class PlantedBulkheadBugTests
 
         // K5 and the rest.
         new("What is freed is not free", "K5", Lot, "ref _word, word + slots, word)", "ref _word, word, word)"),
-        new("A node's own waiters do not count against the queue", "Queue", Ledger, "_policy.QueueLimit - others, 0", "_policy.QueueLimit, 0"),
+        new("A node's own waiters do not count against the queue", "Queue", Ledger, "_policy.QueueLimit - (_line.Callers - loan.Waiting), idle", "_policy.QueueLimit, idle"),
         new(
             "A silent authority keeps callers waiting",
             "R1 of bulkheads",

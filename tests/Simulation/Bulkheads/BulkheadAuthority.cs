@@ -91,7 +91,8 @@ internal sealed class BulkheadAuthority
         asker.Asks = Left(request.Asks ?? [], callers, grant.Places);
         if (asker.Asks.Length == 0)
             Forget(request.Holder, free);
-        if (Ledger.Waiting > _mostQueued)
+        // Those for whom idle slots are called back do not count: so many of each node, at most.
+        if (Ledger.Waiting > _mostQueued + (Ledger.Describe(now).Capacity * _line.Count))
             throw new BrokenPromiseException("Queue", $"{Ledger.Waiting} wait, where {_mostQueued} may");
     }
 
