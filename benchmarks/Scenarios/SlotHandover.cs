@@ -18,7 +18,7 @@ internal sealed class SlotHandover : IScenario
         var peers = new List<double>();
         if (redis is not null)
         {
-            peers = await HandOversAsync(settings, "redis", redis.Port);
+            peers = (await HandOversAsync(settings, "redis", redis.Port)).Acquires;
             rows.Add(Row.Of(Peer, peers, "per s"));
         }
         else
@@ -26,26 +26,29 @@ internal sealed class SlotHandover : IScenario
             await Console.Error.WriteLineAsync("There is no redis-server, and none can be installed: the peer is left out.");
         }
 
-        var ours = await HandOversAsync(settings, "orleans", silo.GatewayPort);
+        var (ours, handedOver) = await HandOversAsync(settings, "orleans", silo.GatewayPort);
         var row = Row.Of("ClusterBulkhead of 1 between 2 processes, acquires", ours, "per s");
         rows.Add(peers.Count == 0 ? row : row with { Peer = Peer, Ratio = Ratio.Of([.. ours.Zip(peers, static (our, peer) => our / peer)]) });
+        rows.Add(Row.Of("of these, by a grant of the authority: the others by the process that held it already", handedOver, "per s"));
         rows.AddRange(await SkewedAsync(settings, silo.GatewayPort));
         return rows;
     }
 
-    private static async Task<List<double>> HandOversAsync(Settings settings, string kind, int port)
+    private static async Task<(List<double> Acquires, List<double> HandedOver)> HandOversAsync(Settings settings, string kind, int port)
     {
         await using var one = await SlotTaker.StartAsync(kind, port, slots: 1, callers: 1);
         await using var two = await SlotTaker.StartAsync(kind, port, slots: 1, callers: 1);
-        var rounds = new List<double>();
+        var (rounds, handedOver) = (new List<double>(), new List<double>());
         for (var i = -1; i < settings.Rounds; i++)
         {
             var results = await Task.WhenAll(one.RunAsync(settings.Round), two.RunAsync(settings.Round));
-            if (i >= 0)
-                rounds.Add(results.Sum(static result => result.Acquires) / settings.Round.TotalSeconds);
+            if (i < 0)
+                continue;
+            rounds.Add(results.Sum(static result => result.Acquires) / settings.Round.TotalSeconds);
+            handedOver.Add(results.Sum(static result => result.HandedOver) / settings.Round.TotalSeconds);
         }
 
-        return rounds;
+        return (rounds, handedOver);
     }
 
     private static async Task<IReadOnlyList<Row>> SkewedAsync(Settings settings, int port)

@@ -35,6 +35,21 @@ public sealed class DeparturesTests
         _departures.IsRecent.Should().BeFalse();
     }
 
+    [Theory]
+    [InlineData(SiloStatus.Dead, true)]
+    [InlineData(SiloStatus.ShuttingDown, true)]
+    [InlineData(SiloStatus.Stopping, true)]
+    [InlineData(SiloStatus.Active, false)]
+    public void Silo_ThatGoesOrBeginsToGo_MayHaveLentForLonger(SiloStatus status, bool counts)
+    {
+        _departures.WasThereOneWithin(TimeSpan.FromHours(1)).Should().BeFalse("nobody has gone");
+        Hear(status);
+        _departures.WasThereOneWithin(TimeSpan.FromSeconds(15)).Should().Be(counts);
+        _time.Advance(TimeSpan.FromSeconds(15));
+        _departures.WasThereOneWithin(TimeSpan.FromSeconds(15)).Should().BeFalse();
+        _departures.WasThereOneWithin(TimeSpan.FromSeconds(16)).Should().Be(counts);
+    }
+
     private void Hear(SiloStatus status) =>
         ((ISiloStatusListener)_departures).SiloStatusChangeNotification(SiloAddress.New(IPAddress.Loopback, 11_111, 1), status);
 }

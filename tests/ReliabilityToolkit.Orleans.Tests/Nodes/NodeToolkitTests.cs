@@ -67,6 +67,27 @@ public sealed class NodeToolkitTests
         (_node.Elapsed - startedAt).Should().BeLessThanOrEqualTo(_node.Caller.Timeout);
     }
 
+    [Fact]
+    public async Task Bulkheads_ThatAreNotKeptAtHandOrStop_GiveBackWhatLiesIdle()
+    {
+        var ledgers = new Dictionary<Borrower, SlotLedger>();
+        _node.Authority.OnRenewSlots = (request, _) =>
+        {
+            if (!ledgers.TryGetValue(request.Holder, out var ledger))
+                ledgers.Add(request.Holder, ledger = new SlotLedger(new BulkheadPolicy(), _node.Clock.Now, 1));
+            return new(ledger.Renew(request, _node.Clock.Now));
+        };
+        var held = await _toolkit.GetBulkhead("db", "kept").AcquireAsync();
+        for (var i = 0; i < 1_500; i++)
+            (await _toolkit.GetBulkhead("db", $"{i}").AcquireAsync()).Dispose();
+        ledgers.Values.Sum(static ledger => ledger.Lent).Should().BeInRange(500, 1_001, "a thousand are kept at hand, and one is in use");
+        held.IsHeld.Should().BeTrue();
+        await _toolkit.StopAsync(default);
+        ledgers.Values.Sum(static ledger => ledger.Lent).Should().Be(1);
+        held.Dispose();
+        ledgers.Values.Sum(static ledger => ledger.Lent).Should().Be(1, "it lies idle, until a second has passed");
+    }
+
     // So many a second that the node's timer has a thousand of them in its list.
     private void UseKeys(int from, int until)
     {

@@ -110,7 +110,12 @@ public sealed class PlantedBulkheadBugTests
 
         // K5 and the rest.
         new("What is freed is not free", "K5", Lot, "ref _word, word + slots, word)", "ref _word, word, word)"),
-        new("A node's own waiters do not count against the queue", "Queue", Ledger, "_policy.QueueLimit - (_line.Callers - loan.Waiting), idle", "_policy.QueueLimit, idle"),
+        new(
+            "A node's own waiters do not count against the queue",
+            "Queue",
+            Ledger,
+            "_policy.QueueLimit - (_line.Callers - loan.Waiting), idle",
+            "_policy.QueueLimit, idle"),
         new(
             "A silent authority keeps callers waiting",
             "R1 of bulkheads",

@@ -1,16 +1,15 @@
 namespace ReliabilityToolkit.Orleans.Simulation;
 
 /// <summary>A node: the machine, and around it what the shell does. Its clock began at some other time, and runs a little faster or slower.</summary>
-internal sealed class BreakerNode : INodeObserver
+internal sealed class BreakerNode : INodeObserver, IActor
 {
     private static readonly TimeSpan RepeatAfter = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan GiveUpAfter = TimeSpan.FromSeconds(1);
 
     private readonly BreakerWorld _world;
     private readonly Chances _chances;
-    private readonly double _speed;
+    private readonly DriftingClock _clock;
     private readonly double _behind;
-    private readonly long _origin;
     private readonly List<(CircuitCaller Caller, Instant Since)> _atTheDoor = [];
     private readonly List<(CircuitTelling Telling, Instant Since)> _telling = [];
     private (VerdictGrant Grant, Instant AskedAt) _taken;
@@ -21,13 +20,7 @@ internal sealed class BreakerNode : INodeObserver
     public BreakerNode(BreakerWorld world, int number, int incarnation, Chances chances)
     {
         (_world, Number, _chances) = (world, number, chances);
-        var drift = world.Scenario.Drift;
-        if (drift > 0)
-        {
-            _speed = ((2 * chances.Next()) - 1) * drift / 1e6;
-            _origin = (long)(chances.Next() * TimeSpan.TicksPerDay);
-        }
-
+        _clock = new DriftingClock(world.Scenario.Drift, chances);
         _behind = chances.Next() * world.Scenario.Behind * TimeSpan.TicksPerMillisecond;
         Holder = new Borrower(new Guid(number + 1, (short)incarnation, 0, new byte[8]), 1);
         Orders = new RequestChannel(Holder.Node, 2);
@@ -50,7 +43,7 @@ internal sealed class BreakerNode : INodeObserver
     /// <summary>How the last caller was decided.</summary>
     public (bool IsAdmitted, bool IsAlone) Last { get; private set; }
 
-    private Instant Clock => new(_origin + _world.Now.Ticks + (long)(_world.Now.Ticks * _speed));
+    private Instant Clock => _clock.At(_world.Now);
 
     private Instant Glance => new(Clock.Ticks - (long)_behind);
 
@@ -236,7 +229,7 @@ internal sealed class BreakerNode : INodeObserver
         var due = View.NextDueAt;
         if (due == Instant.Never)
             return;
-        var at = Instant.Later(new Instant((long)((due.Ticks - _origin) / (1 + _speed)) + 2), _world.Now);
+        var at = Instant.Later(_clock.TrueAt(due), _world.Now);
         if (_world.Scenario.Late > 0)
             at += TimeSpan.FromMilliseconds(_world.Scenario.Late * _chances.Next());
         if (at >= _timerAt)

@@ -6,16 +6,13 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 /// </summary>
 internal sealed class BreakerWorld
 {
-    private const int MostEventsAtOnce = 100_000;
-
     private static readonly TimeSpan LastOrders = TimeSpan.FromSeconds(3);
 
-    private readonly PriorityQueue<Action, (long At, long Number)> _agenda = new();
+    private readonly Stage _stage;
     private readonly Chances _chances;
     private readonly BreakerNode[] _nodes;
     private readonly List<BreakerAuthority> _authorities = [];
     private readonly bool[] _hearsOld;
-    private readonly Dictionary<(int Node, bool IsUp), Instant> _partedUntil = [];
     private readonly Dictionary<long, (Instant Until, Borrower Holder)> _trials = []; // in hand
     private readonly HashSet<long> _trialsBegun = [];
     private readonly Dictionary<long, Instant> _leases = [];
@@ -29,13 +26,14 @@ internal sealed class BreakerWorld
     private bool _isIll;
     private double _canServe;
     private Instant _servedAt;
-    private long _planned;
     private int _incarnations;
 
     public BreakerWorld(BreakerScenario scenario)
     {
         (Scenario, _chances, _policy, _mostTrials) = (scenario, new Chances(scenario.Seed), scenario.Policy(), scenario.Trials);
         _faultsEnd = new Instant(TimeSpan.FromSeconds(scenario.Seconds).Ticks);
+        var weather = new Weather(scenario.RoundTrip, scenario.Loss, scenario.Duplication, scenario.Delay);
+        _stage = new Stage(weather, _chances, _faultsEnd);
         _end = _faultsEnd + scenario.HealsAfter;
         _authorities.Add(new BreakerAuthority(this, 1L << 40, _policy));
         _hearsOld = new bool[scenario.Nodes];
@@ -47,13 +45,13 @@ internal sealed class BreakerWorld
             PlanArrival(i);
         }
 
-        Often(scenario.Illnesses, () => _isIll = !_isIll);
-        Often(scenario.Switches, ThrowSwitch);
-        Often(scenario.Partitions, Part);
-        Often(scenario.Pauses, () => _nodes[_chances.Next(0, _nodes.Length)].PauseUntil(Now + (LeaseTerm.OfVerdict * 2 * _chances.Next())));
-        Often(scenario.Crashes, Crash);
-        Often(scenario.Losses, LoseActivation);
-        Often(scenario.PolicyChanges, ChangePolicy);
+        _stage.Often(scenario.Illnesses, () => _isIll = !_isIll);
+        _stage.Often(scenario.Switches, ThrowSwitch);
+        _stage.Often(scenario.Partitions, () => _stage.Part(_nodes.Length, LeaseTerm.OfVerdict * 3));
+        _stage.Often(scenario.Pauses, () => _nodes[_chances.Next(0, _nodes.Length)].PauseUntil(Now + (LeaseTerm.OfVerdict * 2 * _chances.Next())));
+        _stage.Often(scenario.Crashes, Crash);
+        _stage.Often(scenario.Losses, LoseActivation);
+        _stage.Often(scenario.PolicyChanges, ChangePolicy);
         Plan(_faultsEnd + LastOrders - Now, Heal);
     }
 
@@ -63,9 +61,9 @@ internal sealed class BreakerWorld
 
     public IReadOnlyList<BreakerNode> Nodes => _nodes;
 
-    public Instant Now { get; private set; }
+    public Instant Now => _stage.Now;
 
-    public long Events { get; private set; }
+    public long Events => _stage.Events;
 
     public long Requests { get; private set; }
 
@@ -85,47 +83,37 @@ internal sealed class BreakerWorld
     public bool IsOneNodeBad => Scenario is { HasOneBadNode: true, Quorum: > 1, PolicyChanges: 0, Crashes: 0, Hanging: 0 };
 
     /// <summary>Whether the time of faults is not over.</summary>
-    public bool AreThereFaults => Now < _faultsEnd;
+    public bool AreThereFaults => _stage.AreThereFaults;
 
     /// <exception cref="BrokenPromiseException">A checker found something.</exception>
     public BreakerWorld Run()
     {
-        var eventsNow = 0;
-        while (_agenda.TryDequeue(out var action, out var key) && key.At <= _end.Ticks)
-        {
-            eventsNow = key.At == Now.Ticks ? eventsNow + 1 : 0;
-            if (eventsNow > MostEventsAtOnce)
-                throw new BrokenPromiseException("Stuck", $"time does not pass at {TimeSpan.FromTicks(Now.Ticks)}");
-            Now = new Instant(key.At);
-            Events++;
-            action();
-        }
-
+        _stage.Run(_end);
         CheckAtEnd();
         return this;
     }
 
-    public void Plan(TimeSpan after, Action action) => _agenda.Enqueue(action, (Now.Ticks + Math.Max(0, after.Ticks), ++_planned));
+    public void Plan(TimeSpan after, Action action) => _stage.Plan(after, action);
 
     /// <summary>Something that a node notices; not while it stands still, and never when it is gone.</summary>
-    public void Plan(BreakerNode node, TimeSpan after, Action action) => Plan(after, () => Notice(node, action));
+    public void Plan(BreakerNode node, TimeSpan after, Action action) => _stage.Plan(node, after, action);
 
     public void Send(BreakerNode node, VerdictRequest request)
     {
         Requests++;
         if (AreThereFaults)
             RequestsBeforeTheEnd++;
-        Travel(node, isUp: true, () =>
+        _stage.Travel(node, isUp: true, () =>
         {
             var grant = Hears(node).Renew(node, request);
-            Travel(node, isUp: false, () => Notice(node, () => node.OnAnswer(grant)));
+            _stage.Travel(node, isUp: false, () => _stage.Notice(node, () => node.OnAnswer(grant)));
         });
     }
 
     public void Hint(Borrower holder, long epoch, long version)
     {
         if (Array.Find(_nodes, node => node.Holder == holder) is { } node)
-            Travel(node, isUp: false, () => Notice(node, () => node.OnHint(epoch, version)));
+            _stage.Travel(node, isUp: false, () => _stage.Notice(node, () => node.OnHint(epoch, version)));
     }
 
     /// <summary>A switch was thrown; from now on an earlier one's ban may be over.</summary>
@@ -143,7 +131,7 @@ internal sealed class BreakerWorld
 
     /// <summary>B1: when it has returned, it is obeyed.</summary>
     public void Answer(BreakerNode node, BreakerAuthority authority, CircuitOrder order, Obedience obedience) =>
-        Travel(node, isUp: false, () => Notice(node, () =>
+        _stage.Travel(node, isUp: false, () => _stage.Notice(node, () =>
         {
             if (!obedience.IsObeyed && _askedAgainAt.GetValueOrDefault(order.Id.Key) < Now)
                 AskAgain(node, order);
@@ -231,56 +219,11 @@ internal sealed class BreakerWorld
             _nodes[number].OnArrival();
     });
 
-    private void Notice(BreakerNode node, Action action)
-    {
-        if (node.IsGone)
-            return;
-        if (node.IsPaused(out var until))
-            Plan(until - Now, () => Notice(node, action));
-        else
-            action();
-    }
-
-    private void Travel(BreakerNode node, bool isUp, Action arrive)
-    {
-        if (AreThereFaults)
-        {
-            if (_chances.Is(Scenario.Loss) || (_partedUntil.TryGetValue((node.Number, isUp), out var until) && until > Now))
-                return;
-            if (_chances.Is(Scenario.Duplication))
-                Plan(Time(), arrive);
-        }
-
-        Plan(Time(), arrive);
-
-        TimeSpan Time()
-        {
-            var time = TimeSpan.FromMilliseconds(Scenario.RoundTrip) / 2 * (0.8 + (0.4 * _chances.Next()));
-            if (AreThereFaults && _chances.Is(Scenario.Delay))
-                time += TimeSpan.FromMilliseconds(_chances.One(5, 50, 500, 2_000) * _chances.Next());
-            return time;
-        }
-    }
-
     private BreakerAuthority Hears(BreakerNode node)
     {
         var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
         _hearsOld[node.Number] ^= isOldAlive && _chances.Is(0.1);
         return isOldAlive && _hearsOld[node.Number] ? _authorities[^2] : Authority;
-    }
-
-    private void Often(double perSecond, Action fault)
-    {
-        if (perSecond > 0)
-        {
-            Plan(_chances.NextGap(perSecond), () =>
-            {
-                if (!AreThereFaults)
-                    return;
-                fault();
-                Often(perSecond, fault);
-            });
-        }
     }
 
     private void ThrowSwitch()
@@ -297,7 +240,7 @@ internal sealed class BreakerWorld
             Plan(node, TimeSpan.FromMilliseconds(300 * i), () =>
             {
                 if (AreThereFaults)
-                    Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+                    _stage.Travel(node, isUp: true, () => Hears(node).Obey(node, order));
             });
     }
 
@@ -305,18 +248,7 @@ internal sealed class BreakerWorld
     {
         _askedAgainAt[order.Id.Key] = Now + (order.Hold / 2);
         if (AreThereFaults)
-            Travel(node, isUp: true, () => Hears(node).Obey(node, order));
-    }
-
-    private void Part()
-    {
-        var number = _chances.Next(0, _nodes.Length);
-        var until = Now + (LeaseTerm.OfVerdict * 3 * _chances.Next());
-        var direction = _chances.Next(0, 3);
-        if (direction != 0)
-            _partedUntil[(number, true)] = until;
-        if (direction != 1)
-            _partedUntil[(number, false)] = until;
+            _stage.Travel(node, isUp: true, () => Hears(node).Obey(node, order));
     }
 
     private void Crash()

@@ -6,18 +6,16 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 /// </summary>
 internal sealed class BulkheadWorld
 {
-    private const int MostEventsAtOnce = 100_000;
     private const int MostLeft = 10; // waiters of a node, at the end: else they cannot all be served
 
     private static readonly TimeSpan LastArrivals = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(100);
 
-    private readonly PriorityQueue<Action, (long At, long Number)> _agenda = new();
+    private readonly Stage _stage;
     private readonly Chances _chances;
     private readonly BulkheadActor[] _nodes;
     private readonly List<BulkheadAuthority> _authorities = [];
     private readonly bool[] _hearsOld;
-    private readonly Dictionary<(int Node, bool IsUp), Instant> _partedUntil = [];
     private readonly List<Ban> _bans = [];
     private readonly Dictionary<RequestKey, Instant> _askedAgainAt = [];
     private readonly Instant _faultsEnd;
@@ -27,13 +25,14 @@ internal sealed class BulkheadWorld
     private Instant _oldDiesAt;
     private Instant _idleSince;
     private SlotCaller? _last;
-    private long _planned;
     private int _incarnations;
 
     public BulkheadWorld(BulkheadScenario scenario)
     {
         (Scenario, _chances, _policy, _mostSlots) = (scenario, new Chances(scenario.Seed), scenario.Policy(), scenario.Capacity);
         _faultsEnd = new Instant(TimeSpan.FromSeconds(scenario.Seconds).Ticks);
+        var weather = new Weather(scenario.RoundTrip, scenario.Loss, scenario.Duplication, scenario.Delay);
+        _stage = new Stage(weather, _chances, _faultsEnd);
         _end = _faultsEnd + scenario.HealsAfter;
         _authorities.Add(new BulkheadAuthority(this, 1L << 40, _policy, mayFollowAnother: false));
         _hearsOld = new bool[scenario.Nodes];
@@ -44,12 +43,12 @@ internal sealed class BulkheadWorld
             PlanArrival(i);
         }
 
-        Often(scenario.Switches, Switch);
-        Often(scenario.Partitions, Part);
-        Often(scenario.Pauses, () => _nodes[_chances.Next(0, _nodes.Length)].PauseUntil(Now + (scenario.LeaseTime * 2 * _chances.Next())));
-        Often(scenario.Crashes, Crash);
-        Often(scenario.Losses, LoseActivation);
-        Often(scenario.PolicyChanges, ChangePolicy);
+        _stage.Often(scenario.Switches, Switch);
+        _stage.Often(scenario.Partitions, () => _stage.Part(_nodes.Length, scenario.LeaseTime * 2));
+        _stage.Often(scenario.Pauses, () => _nodes[_chances.Next(0, _nodes.Length)].PauseUntil(Now + (scenario.LeaseTime * 2 * _chances.Next())));
+        _stage.Often(scenario.Crashes, Crash);
+        _stage.Often(scenario.Losses, LoseActivation);
+        _stage.Often(scenario.PolicyChanges, ChangePolicy);
         if (scenario is { IsCalm: true, Large: 0, Switches: 0 })
             Plan(LookEvery, LookForIdle);
         Plan(_faultsEnd + LastArrivals - Now, Heal);
@@ -62,15 +61,15 @@ internal sealed class BulkheadWorld
 
     public IReadOnlyList<BulkheadActor> Nodes => _nodes;
 
-    public Instant Now { get; private set; }
+    public Instant Now => _stage.Now;
 
-    public long Events { get; private set; }
+    public long Events => _stage.Events;
 
     /// <summary>Requests while there may be faults.</summary>
     public long RequestsBeforeTheEnd { get; private set; }
 
     /// <summary>Whether the time of faults is not over.</summary>
-    public bool AreThereFaults => Now < _faultsEnd;
+    public bool AreThereFaults => _stage.AreThereFaults;
 
     // Where an activation is lost and its successor does not know, or it lives on, there may be as many again.
     private int Cap => _mostSlots * (Scenario is { Losses: > 0, IsUnnoticed: true } or { Losses: > 0, LivesOn: true } ? _authorities.Count : 1);
@@ -78,40 +77,30 @@ internal sealed class BulkheadWorld
     /// <exception cref="BrokenPromiseException">A checker found something.</exception>
     public BulkheadWorld Run()
     {
-        var eventsNow = 0;
-        while (_agenda.TryDequeue(out var action, out var key) && key.At <= _end.Ticks)
-        {
-            eventsNow = key.At == Now.Ticks ? eventsNow + 1 : 0;
-            if (eventsNow > MostEventsAtOnce)
-                throw new BrokenPromiseException("Stuck", $"time does not pass at {TimeSpan.FromTicks(Now.Ticks)}");
-            Now = new Instant(key.At);
-            Events++;
-            action();
-        }
-
+        _stage.Run(_end);
         CheckAtEnd();
         return this;
     }
 
-    public void Plan(TimeSpan after, Action action) => _agenda.Enqueue(action, (Now.Ticks + Math.Max(0, after.Ticks), ++_planned));
+    public void Plan(TimeSpan after, Action action) => _stage.Plan(after, action);
 
     /// <summary>Something that a node notices; not while it stands still, and never when it is gone.</summary>
-    public void Plan(BulkheadActor node, TimeSpan after, Action action) => Plan(after, () => Notice(node, action));
+    public void Plan(BulkheadActor node, TimeSpan after, Action action) => _stage.Plan(node, after, action);
 
     public void Send(BulkheadActor node, SlotsRequest request)
     {
         RequestsBeforeTheEnd += AreThereFaults ? 1 : 0;
-        Travel(node, isUp: true, () =>
+        _stage.Travel(node, isUp: true, () =>
         {
             var grant = Hears(node).Renew(request);
-            Travel(node, isUp: false, () => Notice(node, () => node.OnAnswer(grant)));
+            _stage.Travel(node, isUp: false, () => _stage.Notice(node, () => node.OnAnswer(grant)));
         });
     }
 
     public void Hint(Borrower holder, long epoch, long version, int wanted)
     {
         if (Array.Find(_nodes, node => node.Holder == holder) is { } node)
-            Travel(node, isUp: false, () => Notice(node, () => node.OnHint(epoch, version, wanted)));
+            _stage.Travel(node, isUp: false, () => _stage.Notice(node, () => node.OnHint(epoch, version, wanted)));
     }
 
     /// <summary>An order was given; from now on an earlier one's ban may be over.</summary>
@@ -131,7 +120,7 @@ internal sealed class BulkheadWorld
 
     /// <summary>K4: when it has returned, it is obeyed.</summary>
     public void Answer(BulkheadActor node, BulkheadAuthority authority, SlotOrder order, Obedience obedience) =>
-        Travel(node, isUp: false, () => Notice(node, () =>
+        _stage.Travel(node, isUp: false, () => _stage.Notice(node, () =>
         {
             if (!obedience.IsObeyed && _askedAgainAt.GetValueOrDefault(order.Id.Key) < Now)
             {
@@ -170,56 +159,11 @@ internal sealed class BulkheadWorld
             _nodes[number].OnArrival();
     });
 
-    private void Notice(BulkheadActor node, Action action)
-    {
-        if (node.IsGone)
-            return;
-        if (node.IsPaused(out var until))
-            Plan(until - Now, () => Notice(node, action));
-        else
-            action();
-    }
-
-    private void Travel(BulkheadActor node, bool isUp, Action arrive)
-    {
-        if (AreThereFaults)
-        {
-            if (_chances.Is(Scenario.Loss) || (_partedUntil.TryGetValue((node.Number, isUp), out var until) && until > Now))
-                return;
-            if (_chances.Is(Scenario.Duplication))
-                Plan(Time(), arrive);
-        }
-
-        Plan(Time(), arrive);
-
-        TimeSpan Time()
-        {
-            var time = TimeSpan.FromMilliseconds(Scenario.RoundTrip) / 2 * (0.8 + (0.4 * _chances.Next()));
-            if (AreThereFaults && _chances.Is(Scenario.Delay))
-                time += TimeSpan.FromMilliseconds(_chances.One(5, 50, 500, 2_000) * _chances.Next());
-            return time;
-        }
-    }
-
     private BulkheadAuthority Hears(BulkheadActor node)
     {
         var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
         _hearsOld[node.Number] ^= isOldAlive && _chances.Is(0.1);
         return isOldAlive && _hearsOld[node.Number] ? _authorities[^2] : Authority;
-    }
-
-    private void Often(double perSecond, Action fault)
-    {
-        if (perSecond > 0)
-        {
-            Plan(_chances.NextGap(perSecond), () =>
-            {
-                if (!AreThereFaults)
-                    return;
-                fault();
-                Often(perSecond, fault);
-            });
-        }
     }
 
     private void Switch()
@@ -234,7 +178,7 @@ internal sealed class BulkheadWorld
             Plan(node, TimeSpan.FromMilliseconds(300 * i), () =>
             {
                 if (AreThereFaults)
-                    Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+                    _stage.Travel(node, isUp: true, () => Hears(node).Obey(node, order));
             });
         }
     }
@@ -243,18 +187,7 @@ internal sealed class BulkheadWorld
     {
         _askedAgainAt[order.Id.Key] = Now + (order.Hold / 2);
         if (AreThereFaults)
-            Travel(node, isUp: true, () => Hears(node).Obey(node, order));
-    }
-
-    private void Part()
-    {
-        var number = _chances.Next(0, _nodes.Length);
-        var until = Now + (Scenario.LeaseTime * 2 * _chances.Next());
-        var direction = _chances.Next(0, 3);
-        if (direction != 0)
-            _partedUntil[(number, true)] = until;
-        if (direction != 1)
-            _partedUntil[(number, false)] = until;
+            _stage.Travel(node, isUp: true, () => Hears(node).Obey(node, order));
     }
 
     // K2: what it held is back within a lease, counted from the last word that was under way.
