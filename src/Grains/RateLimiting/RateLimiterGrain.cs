@@ -67,6 +67,14 @@ internal sealed class RateLimiterGrain(
 
     protected override TokenLedger Create(RateLimiterPolicy policy, Instant now, long epoch) => new(policy, now, epoch, departures.IsRecent);
 
+    /// <inheritdoc/>
+    protected override void Conclude(TokenLedger machine, Instant now)
+    {
+        base.Conclude(machine, now);
+        if (machine.HasSuccessor)
+            DeactivateOnIdle(); // else all would be refused for as long as it is asked, should it be the one that is found
+    }
+
     private TokenGrant Acquire(in TokenRequest request) =>
         DoOnce(request.Id, request, static (ledger, request, now) => ledger.Acquire(request, now));
 

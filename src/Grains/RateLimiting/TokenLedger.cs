@@ -25,7 +25,6 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     private TokenBucket _rest;
     private Instant _withheldUntil; // until then its rate is not its own
     private bool _isWhollyWithheld; // nor is its room
-    private bool _hasSuccessor;
     private long _predecessor;
 
     /// <param name="policy">Legal.</param>
@@ -51,6 +50,9 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
 
     /// <summary>Who is to get how much, as of the last reckoning; likewise.</summary>
     public TokenShares? Shares => _shares;
+
+    /// <summary>Whether it has heard that another activation has taken its place: it decides nothing any more.</summary>
+    public bool HasSuccessor { get; private set; }
 
     /// <summary>Whether anything is lent or promised, as of the last verb.</summary>
     public bool HasLent => WaitingCount > 0 || _parts?.LastEndAt > _rest.At;
@@ -235,8 +237,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     // Whether it may answer at all. A predecessor that it hears of while it may still have parts has taken all there is.
     private bool HearOf(long epoch, Instant now)
     {
-        _hasSuccessor |= epoch > _epoch;
-        if (_hasSuccessor)
+        HasSuccessor |= epoch > _epoch;
+        if (HasSuccessor)
             return false;
         if (epoch == 0 || epoch == _epoch || epoch <= _predecessor)
             return true;

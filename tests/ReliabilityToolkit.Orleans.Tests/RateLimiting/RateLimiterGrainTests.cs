@@ -84,6 +84,16 @@ public sealed class RateLimiterGrainTests : IDisposable
     }
 
     [Fact]
+    public async Task Grain_ThatHearsOfASuccessor_LetsItselfGo()
+    {
+        // It refused everybody for as long as it was asked.
+        await AskAsync(new TokenRequest(_asker.Next(), 1, MayWait: false));
+        _activation.LetGo.Should().Be(0);
+        (await _activation.TurnAsync(() => Protocol.RenewAsync(Wish with { Epoch = long.MaxValue }, default))).Term.Should().Be(default);
+        _activation.LetGo.Should().BeGreaterThan(0);
+    }
+
+    [Fact]
     public async Task Request_ThatComesAgainOrWasTakenBack_IsNotDoneAgain()
     {
         var (request, command) = (new TokenRequest(_asker.Next(), 40, MayWait: false), _asker.Next());

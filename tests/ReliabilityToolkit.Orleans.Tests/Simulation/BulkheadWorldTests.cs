@@ -8,7 +8,7 @@ public sealed class BulkheadWorldTests
     [Fact]
     public void World_OfAnySeed_KeepsItsPromises()
     {
-        var count = ulong.TryParse(Environment.GetEnvironmentVariable("BULKHEAD_SEEDS"), out var some) ? some : 300;
+        var count = ulong.TryParse(Environment.GetEnvironmentVariable("BULKHEAD_SEEDS"), out var some) ? some : 150;
         BulkheadSwarm.Run(1, count).Should().BeGreaterThan(1_000_000);
     }
 
