@@ -8,6 +8,9 @@ namespace ReliabilityToolkit.Orleans.Tests;
 /// <summary>Three silos and an outside client over TCP on loopback, in this process. Started once; each test takes keys of its own.</summary>
 public sealed class ToolkitCluster : IAsyncLifetime
 {
+    // Other tests compute on all cores, and processes are started beside it: a call was once without an answer for more than a second.
+    private static readonly TimeSpan OnALoadedMachine = TimeSpan.FromSeconds(3);
+
     private static int _lastKey;
 
     private TestCluster _cluster = null!;
@@ -88,12 +91,13 @@ public sealed class ToolkitCluster : IAsyncLifetime
             .AddBulkhead("brief", policy => (policy.Capacity, policy.Lease) = (1, TimeSpan.FromSeconds(2)))
             .Bind(LivePolicies.Root)
             .AddBulkhead("narrow", policy => (policy.Capacity, policy.QueueLimit) = (1, 1)))
-            .Services.Configure<ReliabilityToolkitClientOptions>(options => options.IsFailure["picky"] = e => e is not KeyNotFoundException);
+            .Services.Configure<ReliabilityToolkitClientOptions>(options =>
+                (options.IsFailure["picky"], options.CallTimeout) = (e => e is not KeyNotFoundException, OnALoadedMachine));
     }
 
     private sealed class ClientSetup : IClientBuilderConfigurator
     {
-        public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) => clientBuilder.AddReliabilityToolkit();
+        public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) => clientBuilder.AddReliabilityToolkit(options => options.CallTimeout = OnALoadedMachine);
     }
 }
 

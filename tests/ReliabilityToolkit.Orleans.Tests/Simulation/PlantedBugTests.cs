@@ -248,8 +248,8 @@ public sealed class PlantedBugTests
             "One that has a successor goes on",
             "Successor",
             Ledger,
-            "_hasSuccessor |= epoch > _epoch;",
-            "_hasSuccessor |= epoch < 0;"),
+            "HasSuccessor |= epoch > _epoch;",
+            "HasSuccessor |= epoch < 0;"),
         new(
             "What is lent is not told in the new policy's units",
             "Rate",
