@@ -97,7 +97,8 @@ public sealed class ToolkitCluster : IAsyncLifetime
 
     private sealed class ClientSetup : IClientBuilderConfigurator
     {
-        public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) => clientBuilder.AddReliabilityToolkit(options => options.CallTimeout = OnALoadedMachine);
+        public void Configure(IConfiguration configuration, IClientBuilder clientBuilder) =>
+            clientBuilder.AddReliabilityToolkit(options => options.CallTimeout = OnALoadedMachine);
     }
 }
 
