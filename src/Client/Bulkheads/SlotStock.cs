@@ -231,7 +231,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
         request = default;
         if (_isAsking || !IsToAsk(now))
             return false;
-        _idle += _lot.Shut();
+        Shut();
         GiveBack();
         _sequence++;
         (_isAsking, _askedAt, _mustAsk, _isUsed, _letsGo, _toldVersion) = (true, now, false, false, false, _version);
@@ -339,17 +339,20 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
 
     private static Instant Sooner(Instant left, Instant right) => left < right ? left : right;
 
-    // Nobody hits while the machine is at it.
-    private void Begin(Instant now)
+    // Nobody hits while the machine is at it; those who did, are counted before the lot may be let go.
+    private void Shut()
     {
         _idle += _lot.Shut();
-        if (_lot.Hits != _hitsSeen)
-        {
-            _hits += _lot.Hits - _hitsSeen;
-            _hitsSeen = _lot.Hits;
-            _isUsed = _isUsedLately = true;
-        }
+        if (_lot.Hits == _hitsSeen)
+            return;
+        _hits += _lot.Hits - _hitsSeen;
+        _hitsSeen = _lot.Hits;
+        _isUsed = _isUsedLately = true;
+    }
 
+    private void Begin(Instant now)
+    {
+        Shut();
         if (_held > 0 && now >= _lot.ValidUntil)
             EndLoan();
         while (_line.First is { } first && now >= EndOfWait(first.Value))

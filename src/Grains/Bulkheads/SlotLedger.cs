@@ -81,9 +81,10 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
         if (!HearOf(request.Epoch, now))
             return default;
         _loans.ForgetSilent(new Instant(now.Ticks - CallTimeouts.AnswersKeptFor.Ticks));
-        if (_loans.Find(request.Holder) is { } known && request.Sequence <= known.Sequence)
+        var known = _loans.Find(request.Holder);
+        if (known is not null && request.Sequence <= known.Sequence)
             return request.Sequence == known.Sequence ? known.Answer : default;
-        var heardBefore = _loans.Find(request.Holder)?.HeardAt ?? now;
+        var heardBefore = known?.HeardAt ?? now;
         var loan = _loans.Hear(request.Holder, now);
         Take(loan, request, now);
         return loan.Answer = Grant(loan, request, heardBefore, now);

@@ -20,8 +20,7 @@ internal enum RequestState
 /// <remarks>
 /// It keeps one answer per slot that a node really uses (see <see cref="RequestId"/>), <see cref="Capacity"/> in all, and a channel for
 /// <see cref="CallTimeouts.AnswersKeptFor"/> of silence. Beyond the capacity, the channels that have been silent for longest are forgotten early. A
-/// repeat that finds its answer forgotten is done again: the limiter then loses tokens, the bulkhead a slot for one lease, and a breaker hears an
-/// outcome twice.
+/// repeat that finds its answer forgotten is done again: the limiter then loses tokens, and an order is given twice.
 /// </remarks>
 internal sealed class AnswerLog<TAnswer>
     where TAnswer : struct, IEquatable<TAnswer>
