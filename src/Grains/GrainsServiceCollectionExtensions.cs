@@ -1,5 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Orleans.Serialization;
+using Orleans.Storage;
 
 namespace ReliabilityToolkit.Orleans;
 
@@ -14,6 +16,10 @@ internal static class GrainsServiceCollectionExtensions
         services.TryAddSingleton<NodeClock>();
         services.TryAddSingleton<PolicySource>();
         services.TryAddSingleton<Departures>();
+        services.TryAddSingleton(static services => new RecordStore(
+            services.GetRequiredService<NodeClock>(),
+            services.GetRequiredService<Serializer>(),
+            services.GetKeyedService<IGrainStorage>(RecordStore.Name)));
 
         // The policies are read before the silo joins: one with faults does not start.
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, Beginning>();

@@ -8,10 +8,10 @@ internal sealed class SimulatedAuthority
     private readonly Dictionary<Borrower, Instant> _heardAt = [];
     private bool _hasSuccessor;
 
-    public SimulatedAuthority(World world, long epoch, RateLimiterPolicy told, RateLimiterPolicy policy, bool mayFollowAnother)
+    public SimulatedAuthority(World world, in Heritage<LimiterMemory> heritage, RateLimiterPolicy told, RateLimiterPolicy policy)
     {
-        (_world, Epoch, BornAt) = (world, epoch, world.Now);
-        Ledger = new TokenLedger(told, world.Now, epoch, mayFollowAnother, world.Shares);
+        (_world, Epoch, BornAt) = (world, heritage.Epoch, world.Now);
+        Ledger = new TokenLedger(told, world.Now, heritage, world.Shares);
         Books = new Books(world, this, policy);
     }
 

@@ -48,7 +48,7 @@ internal sealed class World
         _faultsEnd = At(scenario.Seconds * scenario.Faulty);
         _end = At(scenario.Seconds + scenario.Drain);
         _measuredFrom = At(scenario.WarmUp);
-        _authorities.Add(new SimulatedAuthority(this, 1, Told(_policy), _policy, mayFollowAnother: false));
+        _authorities.Add(new SimulatedAuthority(this, new(1, Predecessor.None), Told(_policy), _policy));
         _nodes = new SimulatedNode[scenario.Nodes];
         _rates = new double[scenario.Nodes];
         _hearsOld = new bool[scenario.Nodes];
@@ -520,7 +520,7 @@ internal sealed class World
     {
         if (Now < _oldDiesAt || (_raisedUntil != Instant.Never && Now < _raisedUntil))
             return; // one at a time
-        _authorities.Add(new SimulatedAuthority(this, Authority.Epoch + 1 + _chances.Next(0, 3), Told(_policy), _policy, mayFollowAnother: true));
+        _authorities.Add(new SimulatedAuthority(this, new(Authority.Epoch + 1 + _chances.Next(0, 3), Predecessor.Possible), Told(_policy), _policy));
         if (!Scenario.LivesOn)
             return;
         _oldDiesAt = Now + (LeaseTerm.OfPart * 3 * _chances.Next());

@@ -3,7 +3,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <summary>
 /// A bulkhead: at most <see cref="Capacity"/> slots are in use in the whole cluster; who finds none free waits, first come first served.
 /// </summary>
-public sealed class BulkheadPolicy
+public sealed class BulkheadPolicy : IDurablePolicy
 {
     // A hundredth of it is what timers may be late; and two renewals may be lost.
     private static readonly TimeSpan ShortestLease = TimeSpan.FromSeconds(2);
@@ -23,12 +23,25 @@ public sealed class BulkheadPolicy
     /// <summary>How long an acquire waits before it is refused; null: for as long as its caller likes. Default null; 1 ms to 1 day.</summary>
     public TimeSpan? MaxWait { get; set; }
 
+    /// <summary>
+    /// What of it outlives a silo. Default absent: <see cref="ReliabilityToolkit.Orleans.Durability.Durable"/> where the silo has a grain storage
+    /// named "ReliabilityToolkit", else <see cref="ReliabilityToolkit.Orleans.Durability.Volatile"/>. A change holds from the next activation on.
+    /// </summary>
+    public Durability? Durability { get; set; }
+
+    /// <summary>
+    /// Makes a name's record only when it first lends a slot, so that names that are hardly used cost no write. Default
+    /// false: with the first request. Nothing is lost by it.
+    /// </summary>
+    public bool RecordLate { get; set; }
+
     /// <summary>Every fault of this policy, one sentence each; empty where there is none.</summary>
     public IReadOnlyList<string> Validate()
     {
         var faults = new PolicyFaults();
         faults.Unless(Capacity is >= 1 and <= 1_000_000, nameof(Capacity), Capacity, "1 to 1,000,000");
         faults.Unless(QueueLimit is >= 0 and <= 100_000, nameof(QueueLimit), QueueLimit, "0 to 100,000");
+        faults.OfRecords(this);
         faults.Unless(Lease >= ShortestLease && Lease <= TimeSpan.FromHours(1), nameof(Lease), Lease, "2 s to 1 hour");
         if (MaxWait is { } wait)
             faults.Unless(wait >= TimeSpan.FromMilliseconds(1) && wait <= TimeSpan.FromDays(1), nameof(MaxWait), wait, "1 ms to 1 day, or null");

@@ -5,7 +5,7 @@ namespace ReliabilityToolkit.Orleans;
 /// when at most <see cref="HalfOpenMaxCalls"/> trials are under way in the cluster, that many successes close it, and one failure opens it again.
 /// </summary>
 [GenerateSerializer, Immutable, Alias("rt.CircuitBreakerPolicy")]
-public sealed class CircuitBreakerPolicy
+public sealed class CircuitBreakerPolicy : IDurablePolicy
 {
     private static readonly TimeSpan Day = TimeSpan.FromDays(1);
     private static readonly TimeSpan Millisecond = TimeSpan.FromMilliseconds(1);
@@ -82,6 +82,20 @@ public sealed class CircuitBreakerPolicy
     [Id(12)]
     public double? SheddingFactor { get; set; }
 
+    /// <summary>
+    /// What of it outlives a silo. Default absent: <see cref="ReliabilityToolkit.Orleans.Durability.Durable"/> where the silo has a grain storage
+    /// named "ReliabilityToolkit", else <see cref="ReliabilityToolkit.Orleans.Durability.Volatile"/>. A change holds from the next activation on.
+    /// </summary>
+    [Id(13)]
+    public Durability? Durability { get; set; }
+
+    /// <summary>
+    /// Makes a name's record only when it first opens, so that names that are hardly used cost no write. Default
+    /// false: with the first request. Nothing is lost by it.
+    /// </summary>
+    [Id(14)]
+    public bool RecordLate { get; set; }
+
     /// <summary>Every fault of this policy, one sentence each; empty where there is none.</summary>
     public IReadOnlyList<string> Validate()
     {
@@ -105,6 +119,7 @@ public sealed class CircuitBreakerPolicy
         faults.Unless(
             IsWithin(SlowCallDuration ?? Day, Millisecond, Day), nameof(SlowCallDuration), SlowCallDuration ?? default, "1 ms to 1 day");
         faults.Unless(SheddingFactor is null or (>= 1.01 and <= 100), nameof(SheddingFactor), SheddingFactor ?? default, "1.01 to 100");
+        faults.OfRecords(this);
         faults.Unless(
             SheddingFactor is null || QuorumNodes == 1, nameof(QuorumNodes), QuorumNodes, "1 where calls are shed: no failure opens it then");
         return faults.All;

@@ -124,6 +124,51 @@ internal sealed class CircuitStates
     /// <summary>Closes with nothing counted.</summary>
     public void Reset(string? reason) => Become(CircuitState.Closed, CircuitCause.Reset, reason);
 
+    /// <summary>What it knows, for one that carries on.</summary>
+    public StatesMemory Capture(Instant now) => new(
+        State,
+        Generation,
+        Cause,
+        Reason,
+        Failures,
+        _trialSuccesses,
+        _failedTrials,
+        _openUntil - now,
+        now - _lastFailureAt,
+        _window?.Length ?? default,
+        _window?.Capture(now));
+
+    /// <summary>Carries on.</summary>
+    /// <param name="memory">As captured.</param>
+    /// <param name="then">When that was, by the clock of today.</param>
+    public void Resume(StatesMemory memory, Instant then)
+    {
+        (State, Generation, Cause, Reason, Failures) = (memory.State, memory.Generation, memory.Cause, memory.Reason, memory.Failures);
+        (_trialSuccesses, _failedTrials) = (memory.TrialSuccesses, memory.FailedTrials);
+        (_openUntil, _lastFailureAt) = (then + memory.OpenFor, new Instant(then.Ticks - memory.LastFailureAgo.Ticks));
+        if (_window?.Length == memory.WindowLength && memory.Window is not null)
+            _window.Resume(memory.Window, then);
+    }
+
+    /// <summary>
+    /// Carries on for one that was lost, of which this is the last that was recorded. It may have let trials through since: none begins before they
+    /// are over.
+    /// </summary>
+    /// <param name="memory">As captured; half open was never recorded.</param>
+    /// <param name="then">When that was, by the clock of today, or somewhat earlier.</param>
+    /// <param name="latestEnd">A cool-down that seems to last longer has not ended for the lost one.</param>
+    /// <param name="trialsOverAt">When its last trial will be over.</param>
+    public void Succeed(StatesMemory memory, Instant then, Instant latestEnd, Instant trialsOverAt)
+    {
+        var generation = Generation;
+        Resume(memory, then);
+        Generation = generation;
+        if (State == CircuitState.HalfOpen)
+            State = CircuitState.Open;
+        if (State == CircuitState.Open && _openUntil <= latestEnd)
+            _openUntil = Instant.Later(_openUntil, trialsOverAt);
+    }
+
     /// <summary>Takes over what somebody else knew of it; counts go on from there.</summary>
     public void TakeOver(CircuitState state, int failures, TimeSpan? openFor, Instant now)
     {
@@ -212,3 +257,18 @@ internal sealed class CircuitStates
         return ((z ^ (z >> 31)) >> 11) * (1.0 / (1UL << 53));
     }
 }
+
+/// <summary>What a circuit knows; see <see cref="CircuitStates"/>.</summary>
+[GenerateSerializer, Immutable, Alias("rt.StatesMemory")]
+internal sealed record StatesMemory(
+    [property: Id(0)] CircuitState State,
+    [property: Id(1)] long Generation,
+    [property: Id(2)] CircuitCause Cause,
+    [property: Id(3)] string? Reason,
+    [property: Id(4)] int Failures,
+    [property: Id(5)] int TrialSuccesses,
+    [property: Id(6)] int FailedTrials,
+    [property: Id(7)] TimeSpan OpenFor,
+    [property: Id(8)] TimeSpan LastFailureAgo,
+    [property: Id(9)] TimeSpan WindowLength,
+    [property: Id(10)] Outcomes[]? Window);

@@ -32,6 +32,27 @@ internal sealed class OutcomeWindow(TimeSpan length)
         return _total;
     }
 
+    /// <summary>What it holds, slice by slice, the oldest first.</summary>
+    public Outcomes[] Capture(Instant now)
+    {
+        Slide(now);
+        return [.. Enumerable.Range(1, Slices).Select(i => _slices[(_slice + i) % Slices])];
+    }
+
+    /// <summary>Holds what another one held.</summary>
+    /// <param name="slices">As captured.</param>
+    /// <param name="now">When that was, by the clock of today.</param>
+    public void Resume(Outcomes[] slices, Instant now)
+    {
+        Clear();
+        Slide(now);
+        for (var i = 0; i < Math.Min(slices.Length, Slices); i++)
+        {
+            _slices[(_slice + 1 + i) % Slices] = slices[i];
+            _total += slices[i];
+        }
+    }
+
     public void Clear()
     {
         Array.Clear(_slices);
@@ -61,7 +82,8 @@ internal sealed class OutcomeWindow(TimeSpan length)
 /// <param name="Succeeded">So many succeeded.</param>
 /// <param name="Failed">So many failed.</param>
 /// <param name="Shed">So many were not made.</param>
-internal readonly record struct Outcomes(long Succeeded, long Failed, long Shed)
+[GenerateSerializer, Immutable, Alias("rt.Outcomes")]
+internal readonly record struct Outcomes([property: Id(0)] long Succeeded, [property: Id(1)] long Failed, [property: Id(2)] long Shed)
 {
     public static Outcomes operator +(Outcomes left, Outcomes right) =>
         new(left.Succeeded + right.Succeeded, left.Failed + right.Failed, left.Shed + right.Shed);

@@ -12,6 +12,26 @@ internal sealed class Trials(long epoch)
 
     public int Count => _underWay.Count;
 
+    /// <summary>Those under way, for the authority that carries on.</summary>
+    /// <param name="now">The grain's instant.</param>
+    /// <param name="isForAll">Whether a trial's circuit is the one for all; else it is its borrower's own.</param>
+    public TrialMemory[] Capture(Instant now, Func<CircuitStates, bool> isForAll) =>
+    [
+        .. _underWay.Select(trial => new TrialMemory(
+            trial.Number, isForAll(trial.Circuit), trial.Generation, trial.Borrower, trial.Until.After(now))),
+    ];
+
+    /// <summary>Goes on with one that another authority began.</summary>
+    public void Resume(in TrialMemory trial, CircuitStates circuit, Instant now) =>
+        _underWay.Add(new Trial(trial.Number, circuit, trial.Generation, trial.Borrower, now + trial.EndsIn));
+
+    /// <summary>The last that was used.</summary>
+    public long LastNumber
+    {
+        get => _lastNumber;
+        set => _lastNumber = Math.Max(_lastNumber, value);
+    }
+
     /// <summary>For a trial, or for a generation: never the same twice.</summary>
     public long NextNumber() => ++_lastNumber;
 
@@ -62,3 +82,12 @@ internal sealed class Trials(long epoch)
 
     private readonly record struct Trial(long Number, CircuitStates Circuit, long Generation, Borrower Borrower, Instant Until);
 }
+
+/// <summary>A trial under way; see <see cref="Trials"/>.</summary>
+[GenerateSerializer, Immutable, Alias("rt.TrialMemory")]
+internal readonly record struct TrialMemory(
+    [property: Id(0)] long Number,
+    [property: Id(1)] bool IsForAll,
+    [property: Id(2)] long Generation,
+    [property: Id(3)] Borrower Borrower,
+    [property: Id(4)] TimeSpan EndsIn);

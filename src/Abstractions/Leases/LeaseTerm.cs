@@ -22,6 +22,15 @@ internal static class LeaseTerm
     /// <summary>How long a node that waits for slots of a bulkhead is reckoned with, without a word from it; then it is passed over.</summary>
     public static readonly TimeSpan OfPlace = TimeSpan.FromSeconds(1);
 
+    /// <summary>How long a fenced authority decides without having shown anew that it is still the one.</summary>
+    public static readonly TimeSpan OfOwnership = TimeSpan.FromSeconds(3);
+
+    /// <summary>
+    /// How far the wall clocks of two silos may be apart. Nothing that is lent ends by them; a bucket that is filled again, and a cool-down, count
+    /// so much less of the time between two authorities.
+    /// </summary>
+    public static readonly TimeSpan ClocksApart = TimeSpan.FromSeconds(1);
+
     // Two renewals may be lost.
     private const int RenewalsPerTerm = 3;
 

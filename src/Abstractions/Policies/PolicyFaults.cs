@@ -9,6 +9,16 @@ internal sealed class PolicyFaults
 
     public IReadOnlyList<string> All => _faults;
 
+    /// <summary>What all policies say of their records.</summary>
+    public void OfRecords(IDurablePolicy policy)
+    {
+        Unless(policy.Durability is null || Enum.IsDefined(policy.Durability.Value), nameof(policy.Durability), policy.Durability ?? default,
+            "Volatile, Durable or Fenced");
+        Unless(
+            !policy.RecordLate || policy.Durability != Durability.Fenced, nameof(policy.RecordLate), policy.RecordLate,
+            "false where Durability is Fenced: by its record it shows that no other has taken its place");
+    }
+
     public void Unless(bool isLegal, string property, object value, string range)
     {
         if (!isLegal)

@@ -4,7 +4,7 @@ namespace ReliabilityToolkit.Orleans;
 /// A token bucket: <see cref="TokensPerPeriod"/> tokens accrue in each <see cref="Period"/>, evenly, up to <see cref="Burst"/>; it starts full.
 /// In every interval of w seconds the cluster admits at most <c>Burst + TokensPerPeriod / Period · w</c>.
 /// </summary>
-public sealed class RateLimiterPolicy
+public sealed class RateLimiterPolicy : IDurablePolicy
 {
     // 2^60 keeps every product and every sum of two of them inside a long, with a factor of 8 to spare.
     private const long MaxBucket = 1L << 60;
@@ -30,6 +30,18 @@ public sealed class RateLimiterPolicy
     /// </summary>
     public int QueueLimit { get; set; } = 1_000;
 
+    /// <summary>
+    /// What of it outlives a silo. Default absent: <see cref="ReliabilityToolkit.Orleans.Durability.Durable"/> where the silo has a grain storage
+    /// named "ReliabilityToolkit", else <see cref="ReliabilityToolkit.Orleans.Durability.Volatile"/>. A change holds from the next activation on.
+    /// </summary>
+    public Durability? Durability { get; set; }
+
+    /// <summary>
+    /// Makes a name's record only when it first lends a part, or half of the burst is spent, so that names that are hardly used cost no write.
+    /// Default false: with the first request. Where true, the loss of a silo costs a name without a record up to half a burst.
+    /// </summary>
+    public bool RecordLate { get; set; }
+
     /// <summary>Every fault of this policy, one sentence each; empty where there is none.</summary>
     public IReadOnlyList<string> Validate()
     {
@@ -38,6 +50,7 @@ public sealed class RateLimiterPolicy
         faults.Unless(Period >= TimeSpan.FromMilliseconds(1) && Period <= TimeSpan.FromDays(1), nameof(Period), Period, "1 ms to 1 day");
         faults.Unless(Burst is >= 1 and <= 1_000_000_000, nameof(Burst), Burst, "1 to 1,000,000,000");
         faults.Unless(QueueLimit is >= 0 and <= 100_000, nameof(QueueLimit), QueueLimit, "0 to 100,000");
+        faults.OfRecords(this);
         if (faults.All.Count > 0)
             return faults.All;
 

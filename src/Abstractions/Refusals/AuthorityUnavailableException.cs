@@ -22,6 +22,10 @@ public sealed class AuthorityUnavailableException : ReliabilityException
     [Id(0)]
     public string Name { get; private set; }
 
+    /// <summary>The authority may not decide, since it cannot read or write its record, or has lost it to another.</summary>
+    internal static AuthorityUnavailableException ForRecord(string name, string why) =>
+        new(name, $"The authority of \"{name}\" may not decide: {why}", null);
+
     /// <summary>
     /// The request was repeated so late that the authority remembers nothing of it: its outcome is as unknown as without an answer.
     /// </summary>

@@ -38,7 +38,7 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
 
     /// <summary>Everything but an answer of the grain: rejected, shed, lost, late. All but the first leave open whether it was carried out.</summary>
     public static bool IsUnanswered(Exception e) =>
-        e is OrleansException or TimeoutException or OperationCanceledException or ObjectDisposedException;
+        e is OrleansException or TimeoutException or OperationCanceledException or ObjectDisposedException or AuthorityUnavailableException;
 
     /// <summary>The further attempts of a call.</summary>
     /// <param name="name">Of the limiter, breaker or bulkhead, for the exception.</param>

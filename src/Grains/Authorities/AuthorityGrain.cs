@@ -4,12 +4,14 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
 /// The shell that all authority grains share, and their one funnel: it reads the clock, finds the machine under today's policy, does each request
-/// once, and keeps the activation for as long as the machine has something to remember.
+/// once, keeps the activation for as long as the machine has something to remember, and hands on what that knows.
 /// </summary>
-internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeClock clock, PolicySource source, Chance chance, ILogger logger)
-    : Grain, IPolicyFollower
-    where TPolicy : class
-    where TMachine : class, IAuthorityMachine<TPolicy, TAnswer>
+internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemory>(
+    NodeClock clock, PolicySource source, Chance chance, RecordStore records, ILogger logger)
+    : Grain, IPolicyFollower, IGrainMigrationParticipant
+    where TPolicy : class, IDurablePolicy
+    where TMachine : class, IAuthorityMachine<TPolicy, TAnswer, TMemory>
+    where TMemory : class
     where TAnswer : struct, IEquatable<TAnswer>
 {
     private TaskScheduler? _scheduler;
@@ -18,10 +20,15 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
     private TMachine? _machine;
     private Retention _retention;
     private long _anonymous;
+    private Tenure<TMemory>? _tenure; // where a record is kept
+    private Carried<TMemory>? _carried;
 
     protected NodeClock Clock { get; } = clock;
 
     protected string Name => this.GetPrimaryKeyString();
+
+    /// <summary>Whether a record is kept, from which a successor learns all.</summary>
+    protected bool IsRecorded => _tenure is not null;
 
     /// <summary>The machine; null until the first request.</summary>
     protected TMachine? Existing => _machine;
@@ -29,16 +36,68 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
     /// <summary>What was answered to requests that may come again.</summary>
     protected AnswerLog<TAnswer> Answers { get; } = new();
 
+    /// <summary>Takes over what there is to be taken over. Where no record is kept, and nothing moved here, a machine is made for the first request.</summary>
+    /// <exception cref="AuthorityUnavailableException">The storage does not answer, or what it has cannot be read.</exception>
+    public override async Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        if (FindToday() is not { } policy)
+            return; // the first request hears it
+        var durability = records.DurabilityOf(policy);
+        if (durability == Durability.Volatile)
+        {
+            if (_carried is not null)
+                Begin(policy, source.Current, new Heritage<TMemory>(_carried.Epoch, Predecessor.Finished, _carried.Memory));
+            return;
+        }
+
+        var policies = source.Current;
+        var tenure = new Tenure<TMemory>(
+            Clock, records.Open<TMemory>(this.GetGrainId(), GrainContext.ActivationId.ToString()), policy, durability);
+        try
+        {
+            Begin(policy, policies, await tenure.BeginAsync(NewEpoch(), _carried));
+            tenure.HasBegun(_machine!.Decrees);
+            _tenure = tenure;
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            LogNoRecord(Name, e);
+            throw AuthorityUnavailableException.ForRecord(Name, e.Message);
+        }
+    }
+
     /// <inheritdoc/>
-    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         source.Unfollow(this);
-        return Task.CompletedTask;
+        if (_tenure is null || _machine is null)
+            return;
+        try
+        {
+            await _tenure.EndAsync(_machine, _machine.MemorableUntil > Clock.Now);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            LogNoRecord(Name, e); // the successor takes it for lost
+        }
     }
+
+    /// <inheritdoc/>
+    public void OnDehydrate(IDehydrationContext dehydrationContext)
+    {
+        if (_machine is null || _machine.HasSuccessor || _tenure?.Record.IsLost == true)
+            return;
+        var carried = new Carried<TMemory>(
+            GrainContext.ActivationId.ToString(), _tenure?.Record.Exists == true, _machine.Epoch, _machine.Capture(Clock.Now, isWhole: true));
+        dehydrationContext.TryAddValue(RecordStore.Name, carried);
+    }
+
+    /// <inheritdoc/>
+    public void OnRehydrate(IRehydrationContext rehydrationContext) => rehydrationContext.TryGetValue(RecordStore.Name, out _carried);
 
     /// <summary>Called from any thread; the grain looks at the new policies on its own.</summary>
     void IPolicyFollower.OnPoliciesReplaced() => Task.Factory.StartNew(
-        static grain => ((AuthorityGrain<TPolicy, TMachine, TAnswer>)grain!).FollowPolicies(),
+        static grain => ((AuthorityGrain<TPolicy, TMachine, TAnswer, TMemory>)grain!).FollowPolicies(),
         this,
         CancellationToken.None,
         TaskCreationOptions.DenyChildAttach,
@@ -50,22 +109,16 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
     /// <param name="outlivesPolicy">True for what must go on when the policy has been taken out of the configuration: giving back, renewing.</param>
     /// <exception cref="ArgumentException">The grain's key is not a legal name.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
-    protected TResult Do<TArgument, TResult>(TArgument argument, Func<TMachine, TArgument, Instant, TResult> verb, bool outlivesPolicy = false)
+    /// <exception cref="AuthorityUnavailableException">Its record cannot be written, or is another's.</exception>
+    protected ValueTask<TResult> Do<TArgument, TResult>(
+        TArgument argument, Func<TMachine, TArgument, Instant, TResult> verb, bool outlivesPolicy = false)
     {
         var now = Clock.Now;
-        var machine = Machine(now, outlivesPolicy);
-        try
-        {
-            return verb(machine, argument, now);
-        }
-        finally
-        {
-            Conclude(machine, now);
-        }
+        return _tenure is null ? new(Decide(now, argument, verb, outlivesPolicy)) : DoOnRecord(now, argument, verb, outlivesPolicy);
     }
 
     /// <summary>As the other <c>Do</c>, for a verb without a result.</summary>
-    protected void Do<TArgument>(TArgument argument, Action<TMachine, TArgument, Instant> verb, bool outlivesPolicy = false) =>
+    protected ValueTask<bool> Do<TArgument>(TArgument argument, Action<TMachine, TArgument, Instant> verb, bool outlivesPolicy = false) =>
         Do(
             (argument, verb),
             static (machine, call, now) =>
@@ -76,11 +129,11 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
             outlivesPolicy);
 
     /// <summary>Does a numbered request once, however often it comes. Throws as <c>Do</c>.</summary>
-    protected TAnswer DoOnce<TRequest>(in RequestId id, TRequest request, Func<TMachine, TRequest, Instant, TAnswer> verb) =>
+    protected ValueTask<TAnswer> DoOnce<TRequest>(in RequestId id, TRequest request, Func<TMachine, TRequest, Instant, TAnswer> verb) =>
         Do((Answers, id, request, verb), static (machine, call, now) => call.Answers.Once(call.id, now, machine, call.request, call.verb));
 
     /// <summary>As the other <c>DoOnce</c>, for what is only acknowledged.</summary>
-    protected Acknowledgement DoOnce<TRequest>(
+    protected ValueTask<Acknowledgement> DoOnce<TRequest>(
         in RequestId id, TRequest request, Action<TMachine, TRequest, Instant> verb, bool outlivesPolicy = false) =>
         Do(
             (Answers, id, request, verb),
@@ -90,18 +143,15 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
     /// <summary>Takes an earlier request back, also one that has not arrived yet, and also when the policy has gone.</summary>
     /// <param name="earlier">The request's number.</param>
     /// <param name="verb">What the machine does about it.</param>
-    protected Acknowledgement TakeBack(RequestId earlier, Action<TMachine, RequestKey, Instant> verb)
-    {
-        Do(
-            (Answers, earlier, verb),
-            static (machine, call, now) =>
-            {
-                call.Answers.Void(call.earlier, now);
-                call.verb(machine, call.earlier.Key, now);
-            },
-            outlivesPolicy: true);
-        return Acknowledgement.Done;
-    }
+    protected ValueTask<Acknowledgement> TakeBack(RequestId earlier, Action<TMachine, RequestKey, Instant> verb) => Do(
+        (Answers, earlier, verb),
+        static (machine, call, now) =>
+        {
+            call.Answers.Void(call.earlier, now);
+            call.verb(machine, call.earlier.Key, now);
+            return Acknowledgement.Done;
+        },
+        outlivesPolicy: true);
 
     /// <summary>For a caller without the client library: told apart from the others, and not remembered.</summary>
     protected RequestId NewAnonymousId() => new(Guid.Empty, 0, ++_anonymous, 0, 0);
@@ -111,6 +161,8 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
     {
         if (_retention.Follow(machine.MemorableUntil, now) is { } duration)
             DelayDeactivation(duration);
+        if (machine.HasSuccessor)
+            DeactivateOnIdle(); // where it was the clock of another silo that was ahead, a new one has a higher epoch by and by
     }
 
     /// <summary>Tells a node something that it did not ask for. A hint that gets lost costs time, and nothing else.</summary>
@@ -128,7 +180,100 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
 
     protected abstract TPolicy Find(PolicySet policies, string policyName);
 
-    protected abstract TMachine Create(TPolicy policy, Instant now, long epoch);
+    protected abstract TMachine Create(TPolicy policy, Instant now, in Heritage<TMemory> heritage);
+
+    /// <summary>Whether, where no record is kept, an activation may have been lost whose loans may not have ended.</summary>
+    protected abstract bool MayFollowAnother(TPolicy policy);
+
+    private TResult Decide<TArgument, TResult>(
+        Instant now, TArgument argument, Func<TMachine, TArgument, Instant, TResult> verb, bool outlivesPolicy)
+    {
+        var machine = Machine(now, outlivesPolicy);
+        try
+        {
+            return verb(machine, argument, now);
+        }
+        finally
+        {
+            Conclude(machine, now);
+        }
+    }
+
+    private ValueTask<TResult> DoOnRecord<TArgument, TResult>(
+        Instant now, TArgument argument, Func<TMachine, TArgument, Instant, TResult> verb, bool outlivesPolicy)
+    {
+        if (!_tenure!.MayDecide(now))
+            return DoLaterAsync(argument, verb, outlivesPolicy);
+        if (_tenure.IsToProve(now))
+            _ = ProveInTheBackgroundAsync();
+        var result = Decide(now, argument, verb, outlivesPolicy);
+        return _tenure.IsBehind(_machine!) ? AnswerLaterAsync(result) : new(result);
+    }
+
+    // It has not shown for a while that it is still the one.
+    private async ValueTask<TResult> DoLaterAsync<TArgument, TResult>(
+        TArgument argument, Func<TMachine, TArgument, Instant, TResult> verb, bool outlivesPolicy)
+    {
+        await OnRecordAsync(static (tenure, machine) => tenure.ProveAsync(machine));
+        var now = Clock.Now;
+        if (!_tenure!.MayDecide(now))
+            throw AuthorityUnavailableException.ForRecord(Name, "it took too long to show that no other has taken its place.");
+        return await DoOnRecord(now, argument, verb, outlivesPolicy);
+    }
+
+    // Nobody hears what may be forgotten.
+    private async ValueTask<TResult> AnswerLaterAsync<TResult>(TResult result)
+    {
+        await OnRecordAsync(static (tenure, machine) => tenure.CatchUpAsync(machine));
+        return result;
+    }
+
+    private async Task OnRecordAsync(Func<Tenure<TMemory>, TMachine, Task> write)
+    {
+        try
+        {
+            await write(_tenure!, _machine!);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            LogNoRecord(Name, e);
+            if (_tenure!.Record.IsLost)
+                DeactivateOnIdle(); // whoever asks again finds the other
+            throw AuthorityUnavailableException.ForRecord(Name, e.Message);
+        }
+    }
+
+    private async Task ProveInTheBackgroundAsync()
+    {
+        try
+        {
+            await OnRecordAsync(static (tenure, machine) => tenure.ProveAsync(machine));
+        }
+        catch (AuthorityUnavailableException)
+        {
+            // It has been logged, and is tried again by the next request; when the time is over none is answered.
+        }
+    }
+
+    private TPolicy? FindToday()
+    {
+        try
+        {
+            return Find(source.Current, ResourceName.Parse(Name).Policy);
+        }
+        catch (Exception e) when (e is ArgumentException or UnknownPolicyException)
+        {
+            return null;
+        }
+    }
+
+    private void Begin(TPolicy policy, PolicySet policies, in Heritage<TMemory> heritage)
+    {
+        _machine = Create(policy, Clock.Now, heritage);
+        (_policy, _policies) = (policy, policies);
+        _scheduler = TaskScheduler.Current;
+        source.Follow(this);
+    }
 
     private TMachine Machine(Instant now, bool outlivesPolicy)
     {
@@ -168,11 +313,17 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
 
         if (_machine is null)
         {
-            _machine = Create(policy, now, NewEpoch());
-            _scheduler = TaskScheduler.Current;
-            source.Follow(this);
+            if (records.DurabilityOf(policy) != Durability.Volatile)
+            {
+                DeactivateOnIdle(); // the policy has come since the activation began, without its record
+                throw AuthorityUnavailableException.ForRecord(Name, "its policy has only just come.");
+            }
+
+            Begin(policy, policies, new Heritage<TMemory>(NewEpoch(), MayFollowAnother(policy) ? Predecessor.Possible : Predecessor.None));
+            return;
         }
-        else if (!ReferenceEquals(policy, _policy))
+
+        if (!ReferenceEquals(policy, _policy))
         {
             _machine.ChangeTo(policy, now);
         }
@@ -186,6 +337,9 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer>(NodeC
 
     [LoggerMessage(EventId = 1, Level = LogLevel.Warning, Message = "The policy of {Name} was taken out of the configuration while it is in use.")]
     private partial void LogPolicyGone(string name);
+
+    [LoggerMessage(EventId = 3, Level = LogLevel.Warning, Message = "The record of {Name} could not be read or written.")]
+    private partial void LogNoRecord(string name, Exception exception);
 
     [LoggerMessage(EventId = 2, Level = LogLevel.Debug, Message = "A node could not be told at once that {Name} has changed.")]
     private partial void LogNoHint(string name, Exception exception);

@@ -9,12 +9,12 @@ internal sealed class HeldOrders(NodeClock clock)
     /// <param name="look">Gives the order, or tells how far it is obeyed.</param>
     /// <param name="hold">How long the asker is ready to wait.</param>
     /// <param name="cancellationToken">Of the call.</param>
-    public async ValueTask<Obedience> HoldAsync(Func<Obedience> look, TimeSpan hold, CancellationToken cancellationToken)
+    public async ValueTask<Obedience> HoldAsync(Func<ValueTask<Obedience>> look, TimeSpan hold, CancellationToken cancellationToken)
     {
         var holdUntil = clock.Now + hold;
         while (true)
         {
-            var obedience = look();
+            var obedience = await look();
             var left = holdUntil.After(clock.Now);
             if (!obedience.IsGiven || obedience.IsObeyed || left == TimeSpan.Zero)
                 return obedience;

@@ -8,15 +8,16 @@ namespace ReliabilityToolkit.Orleans;
 /// Reentrant: the machine is synchronous, and only waits are awaited.
 /// </summary>
 [GrainType("rt.bulkhead"), Reentrant]
-internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance chance, Departures departures, ILogger<BulkheadGrain> logger)
-    : AuthorityGrain<BulkheadPolicy, SlotLedger, Obedience>(clock, source, chance, logger), IBulkheadGrain, IBulkheadProtocol
+internal sealed class BulkheadGrain(
+    NodeClock clock, PolicySource source, Chance chance, RecordStore records, Departures departures, ILogger<BulkheadGrain> logger)
+    : AuthorityGrain<BulkheadPolicy, SlotLedger, Obedience, BulkheadMemory>(clock, source, chance, records, logger), IBulkheadGrain, IBulkheadProtocol
 {
     private readonly HeldOrders _orders = new(clock);
     private readonly Dictionary<Borrower, TaskCompletionSource> _called = []; // those who wait without the client library
 
     public async ValueTask<SlotPermit> AcquireAsync(int slots, CancellationToken cancellationToken)
     {
-        var (grant, number) = Acquire(slots, mayWait: true);
+        var (grant, number) = await Acquire(slots, mayWait: true);
         if (grant.Slots > 0 || grant.Places == 0)
             return ToPermit(grant, number, RefusalReason.QueueFull);
         try
@@ -29,7 +30,7 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance
                 await called.Task.WaitAsync(until.After(Clock.Now), Clock.Time, cancellationToken)
                     .ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
                 cancellationToken.ThrowIfCancellationRequested();
-                grant = Do((number, slots), static (ledger, call, now) => ledger.AskAgain(call.number, call.slots, now), outlivesPolicy: true);
+                grant = await Do((number, slots), static (ledger, call, now) => ledger.AskAgain(call.number, call.slots, now), outlivesPolicy: true);
             }
 
             return ToPermit(grant, number, RefusalReason.WaitExpired);
@@ -38,29 +39,29 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance
         {
             _called.Remove(SlotLedger.Direct(number));
             if (grant.Slots == 0 || cancellationToken.IsCancellationRequested)
-                Release(number);
+                await Release(number);
         }
     }
 
-    public ValueTask<SlotPermit> TryAcquireAsync(int slots)
+    public async ValueTask<SlotPermit> TryAcquireAsync(int slots)
     {
-        var (grant, number) = Acquire(slots, mayWait: false);
-        return new(ToPermit(grant, number, RefusalReason.NoFreeSlot));
+        var (grant, number) = await Acquire(slots, mayWait: false);
+        return ToPermit(grant, number, RefusalReason.NoFreeSlot);
     }
 
     public ValueTask<bool> RenewAsync(long permit) =>
-        new(Do(permit, static (ledger, permit, now) => ledger.Renew(permit, now), outlivesPolicy: true));
+        Do(permit, static (ledger, permit, now) => ledger.Renew(permit, now), outlivesPolicy: true);
 
-    public ValueTask<bool> ReleaseAsync(long permit) => new(Release(permit));
+    public ValueTask<bool> ReleaseAsync(long permit) => Release(permit);
 
     public async ValueTask CloseAsync() => await SwitchAsync(SlotCommand.Close);
 
     public async ValueTask ReopenAsync() => await SwitchAsync(SlotCommand.Reopen);
 
-    public ValueTask<BulkheadStatus> GetStatusAsync() => new(Do(0, static (ledger, _, now) => ledger.Describe(now)));
+    public ValueTask<BulkheadStatus> GetStatusAsync() => Do(0, static (ledger, _, now) => ledger.Describe(now));
 
     ValueTask<SlotsGrant> IBulkheadProtocol.RenewAsync(SlotsRequest request, CancellationToken cancellationToken) =>
-        new(Do(request, static (ledger, request, now) => ledger.Renew(request, now), outlivesPolicy: request is { Asks: null, Spare: 0 }));
+        Do(request, static (ledger, request, now) => ledger.Renew(request, now), outlivesPolicy: request is { Asks: null, Spare: 0 });
 
     ValueTask<Obedience> IBulkheadProtocol.CommandAsync(SlotOrder order, CancellationToken cancellationToken) => ObeyAsync(order, cancellationToken);
 
@@ -68,15 +69,15 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance
 
     protected override BulkheadPolicy Find(PolicySet policies, string policyName) => policies.Bulkhead(policyName);
 
-    protected override SlotLedger Create(BulkheadPolicy policy, Instant now, long epoch) =>
-        new(policy, now, epoch, departures.WasThereOneWithin(policy.Lease));
+    protected override SlotLedger Create(BulkheadPolicy policy, Instant now, in Heritage<BulkheadMemory> heritage) => new(policy, now, heritage);
+
+    /// <inheritdoc/>
+    protected override bool MayFollowAnother(BulkheadPolicy policy) => departures.WasThereOneWithin(policy.Lease);
 
     /// <inheritdoc/>
     protected override void Conclude(SlotLedger machine, Instant now)
     {
         base.Conclude(machine, now);
-        if (machine.HasSuccessor)
-            DeactivateOnIdle(); // where it was the clock of another silo that was ahead, a new one has a higher epoch by and by
         foreach (var loan in machine.TakeHints(now))
         {
             if (loan.Observer is { } observer)
@@ -89,11 +90,11 @@ internal sealed class BulkheadGrain(NodeClock clock, PolicySource source, Chance
             _orders.Release();
     }
 
-    private (SlotsGrant Grant, long Number) Acquire(int slots, bool mayWait) => Do(
+    private ValueTask<(SlotsGrant Grant, long Number)> Acquire(int slots, bool mayWait) => Do(
         (slots, mayWait),
         static (ledger, ask, now) => (ledger.Acquire(ask.slots, ask.mayWait, now, out var number), number));
 
-    private bool Release(long permit) => Do(permit, static (ledger, permit, now) => ledger.Release(permit, now), outlivesPolicy: true);
+    private ValueTask<bool> Release(long permit) => Do(permit, static (ledger, permit, now) => ledger.Release(permit, now), outlivesPolicy: true);
 
     private async ValueTask SwitchAsync(SlotCommand command)
     {

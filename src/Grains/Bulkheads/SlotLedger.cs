@@ -9,7 +9,7 @@ namespace ReliabilityToolkit.Orleans;
 /// for them meanwhile. Where it may have had a predecessor of which it knows nothing, it lends nothing new for one lease: in that time those who
 /// hold something say so.
 /// </remarks>
-internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
+internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, BulkheadMemory>
 {
     // A hint that others want slots may be lost.
     private static readonly TimeSpan CallBackEvery = LeaseTerm.RenewAfter(LeaseTerm.OfPlace);
@@ -18,11 +18,11 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
     private static readonly TimeSpan TrueFor = TimeSpan.FromMilliseconds(100);
 
     private readonly long _epoch;
-    private readonly Instant _bornAt;
     private readonly SlotLoans _loans = new();
     private readonly SlotLine _line = new();
     private readonly PendingOrders _orders = new();
     private BulkheadPolicy _policy;
+    private Instant _bornAt;
     private Instant _withheldUntil;
     private long _lastNumber;
     private long _version = 1;
@@ -32,12 +32,21 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
 
     /// <param name="policy">Validated.</param>
     /// <param name="now">The grain's instant.</param>
-    /// <param name="epoch">Of this activation; higher than those of its predecessors, and than the numbers of their grants.</param>
-    /// <param name="mayFollowAnother">Whether an activation of the same bulkhead may have been lost within a lease.</param>
-    public SlotLedger(BulkheadPolicy policy, Instant now, long epoch, bool mayFollowAnother = false)
+    /// <param name="heritage">
+    /// What it takes over. Where it does not carry on, its epoch is higher than those of its predecessors, and than the numbers of their grants.
+    /// </param>
+    public SlotLedger(BulkheadPolicy policy, Instant now, in Heritage<BulkheadMemory> heritage)
     {
-        (_policy, _bornAt, _epoch, _lastNumber) = (policy, now, epoch, epoch);
-        _withheldUntil = mayFollowAnother ? now + policy.Lease : now;
+        (_policy, _bornAt, _epoch, _lastNumber) = (policy, now, heritage.Epoch, heritage.Epoch);
+        if (heritage is { Predecessor: Predecessor.Finished, Memory: { } memory })
+        {
+            Resume(memory, now);
+            return;
+        }
+
+        IsClosed = heritage.Memory?.IsClosed == true;
+        var mayFollowAnother = heritage.Predecessor is Predecessor.Possible or Predecessor.Lost;
+        _withheldUntil = mayFollowAnother ? now + policy.Lease + heritage.Fence : now;
     }
 
     /// <inheritdoc/>
@@ -45,11 +54,17 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
 
     public bool IsClosed { get; private set; }
 
-    /// <summary>Whether it has heard that another activation has taken its place: it decides nothing any more.</summary>
+    /// <inheritdoc/>
     public bool HasSuccessor { get; private set; }
 
-    /// <summary>Of this activation.</summary>
+    /// <inheritdoc/>
     public long Epoch => _epoch;
+
+    /// <inheritdoc/>
+    public bool IsWorthRecording => IsClosed || _loans.Slots > 0;
+
+    /// <inheritdoc/>
+    public long Decrees { get; private set; }
 
     /// <summary>Counts what changes for the nodes.</summary>
     public long Version => _version;
@@ -155,6 +170,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
         {
             IsClosed = closes;
             _version++;
+            Decrees++;
         }
 
         // Who holds something could admit by it, and who waits is to be told. That it is open again one hears when one asks.
@@ -234,6 +250,32 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience>
             _loans.Alive.Where(static loan => loan.Slots > 0)
                 .Select(loan => new BulkheadHolder(loan.NodeName, loan.Slots, loan.InUse, now - loan.Since, loan.EndsAt.After(now)))
                 .ToArray());
+    }
+
+    /// <inheritdoc/>
+    public BulkheadMemory Capture(Instant now, bool isWhole)
+    {
+        Advance(now);
+        return new BulkheadMemory(
+            _epoch,
+            now - _bornAt,
+            _withheldUntil.After(now),
+            _lastNumber,
+            _version,
+            Decrees,
+            IsClosed,
+            HighWaterMark,
+            isWhole ? _loans.Capture(now) : []);
+    }
+
+    private void Resume(BulkheadMemory memory, Instant now)
+    {
+        (_bornAt, _withheldUntil) = (new Instant(now.Ticks - memory.Age.Ticks), now + memory.WithheldFor);
+        (_lastNumber, _version, _hintedVersion) = (memory.LastNumber, memory.Version, memory.Version);
+        (Decrees, IsClosed, HighWaterMark) = (memory.Decrees, memory.IsClosed, memory.HighWaterMark);
+        foreach (var loan in memory.Loans)
+            _line.Resume(_loans.Resume(loan, now), loan);
+        _mustCallBack = true;
     }
 
     private static void Check(in SlotsRequest request)

@@ -20,6 +20,14 @@ internal sealed class SlotLine
 
     public IReadOnlyList<SlotLoans.Loan> Nodes => _nodes;
 
+    /// <summary>Goes on with one whose callers waited at another authority: it keeps its place.</summary>
+    public void Resume(SlotLoans.Loan node, in LoanMemory memory)
+    {
+        (node.Turn, node.CameAs) = (memory.Turn, memory.CameAs);
+        _came = Math.Max(_came, memory.CameAs);
+        Wait(node, memory.Asks, memory.Waiting);
+    }
+
     /// <summary>It has just been heard. One that has come, or was passed over, has no turn before the one that is under way.</summary>
     public void Welcome(SlotLoans.Loan node, Instant heardBefore, Instant now)
     {

@@ -31,6 +31,39 @@ internal sealed class SlotLoans
 
     public Loan? Find(Borrower borrower) => _byBorrower.GetValueOrDefault(borrower);
 
+    /// <summary>All that is lent, and who waits, for the authority that carries on; without direct callers who wait, for their calls have been cut.</summary>
+    public LoanMemory[] Capture(Instant now) =>
+    [
+        .. Alive.Where(static loan => loan.Slots > 0 || (loan.Waiting > 0 && !loan.IsDirect)).Select(loan => new LoanMemory(
+            loan.Borrower,
+            loan.Sequence,
+            loan.Answer,
+            loan.Slots,
+            loan.Number,
+            loan.InUse,
+            loan.SaidInUse,
+            loan.EndsAt.After(now),
+            now - loan.Since,
+            now - loan.HeardAt,
+            loan.NodeName,
+            loan.Knows,
+            loan.Asks,
+            loan.Waiting,
+            loan.Turn,
+            loan.CameAs)),
+    ];
+
+    /// <summary>Goes on with one, for as long as was left.</summary>
+    public Loan Resume(in LoanMemory memory, Instant now)
+    {
+        var loan = Hear(memory.Borrower, new Instant(now.Ticks - memory.HeardAgo.Ticks));
+        Lend(loan, memory.Slots, memory.InUse, now);
+        Extend(loan, memory.EndsIn, now);
+        (loan.Sequence, loan.Answer, loan.Number, loan.SaidInUse) = (memory.Sequence, memory.Answer, memory.Number, memory.SaidInUse);
+        (loan.Since, loan.NodeName, loan.Knows) = (new Instant(now.Ticks - memory.HeldFor.Ticks), memory.NodeName, memory.Knows);
+        return loan;
+    }
+
     /// <summary>What is known of a node that has just said something.</summary>
     public Loan Hear(Borrower borrower, Instant now)
     {

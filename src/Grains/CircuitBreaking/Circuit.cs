@@ -8,7 +8,7 @@ namespace ReliabilityToolkit.Orleans;
 /// Where the policy wants a quorum, each node has a circuit of its own, whose state holds for it while that for all is closed; when enough of them
 /// are not closed, the one for all opens. All share the places for trials.
 /// </remarks>
-internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedience>
+internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedience, BreakerMemory>
 {
     /// <summary>Half open with all places taken, a node asks again after so long: until then it rejects without a call.</summary>
     public static readonly TimeSpan ComeBackAfter = TimeSpan.FromMilliseconds(50);
@@ -20,12 +20,13 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
     public static readonly TimeSpan FailingHintEvery = TimeSpan.FromMilliseconds(250);
 
     private readonly long _epoch;
-    private readonly Instant _bornAt;
     private readonly Trials _trials;
     private readonly CircuitStates _forAll;
     private readonly VerdictHolders _holders = new();
     private readonly PendingOrders _switches = new();
     private CircuitBreakerPolicy _policy;
+    private Instant _admittedUntil; // until then there may be nodes, of which it knows nothing, that a predecessor lent a verdict
+    private long _decreed; // the generation that was the newest then
     private Instant _ownMemorableUntil;
     private long _version = 1;
     private long _hint; // who knows less is to be told
@@ -35,21 +36,39 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
 
     /// <param name="policy">Validated.</param>
     /// <param name="now">The grain's instant.</param>
-    /// <param name="epoch">
-    /// Of this activation; higher than those of its predecessors, so that their passes, which may still be under way, are none of its own.
+    /// <param name="heritage">
+    /// What it takes over. Where it does not carry on, its epoch is higher than those of its predecessors, so that their passes, which may still be
+    /// under way, are none of its own.
     /// </param>
-    public Circuit(CircuitBreakerPolicy policy, Instant now, long epoch)
+    public Circuit(CircuitBreakerPolicy policy, Instant now, in Heritage<BreakerMemory> heritage)
     {
-        (_policy, _bornAt, _epoch, _trials) = (policy, now, epoch, new Trials(epoch));
-        _forAll = new CircuitStates(policy, _trials, epoch);
-        _shown = (epoch, false);
+        (_policy, _epoch, _trials) = (policy, heritage.Epoch, new Trials(heritage.Epoch));
+        _forAll = new CircuitStates(policy, _trials, heritage.Epoch);
+        _admittedUntil = now + LeaseTerm.OfVerdict + heritage.Fence;
+        var then = new Instant(now.Ticks - heritage.Elapsed.Ticks);
+        if (heritage is { Predecessor: Predecessor.Finished, Memory: { } all })
+            Resume(all, then, now);
+        else if (heritage is { Predecessor: Predecessor.Lost, Memory: { } last })
+            Succeed(last, then, now + heritage.Fence);
+        _shown = (_forAll.Generation, _forAll.Failures > 0);
+        _decreed = _forAll.Generation;
     }
 
     /// <inheritdoc/>
     public Instant MemorableUntil => Instant.Later(_forAll.MemorableUntil, _ownMemorableUntil);
 
-    /// <summary>Whether it has heard that another activation has taken its place: it decides nothing any more.</summary>
+    /// <inheritdoc/>
+    public long Epoch => _epoch;
+
+    /// <inheritdoc/>
     public bool HasSuccessor { get; private set; }
+
+    /// <inheritdoc/>
+    public bool IsWorthRecording => Decrees > 0;
+
+    /// <inheritdoc/>
+    /// <remarks>That a cool-down is over, a successor finds out by itself.</remarks>
+    public long Decrees { get; private set; }
 
     /// <summary>Whether a switch was thrown that some node may not obey yet.</summary>
     public bool IsAwaitingObedience(Instant now) => _switches.Count > 0 && !_switches.AreAllObeyed(now);
@@ -135,7 +154,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
                 order.Id.Key,
                 _version,
                 _holders.Known.Select(static holder => ((IListener)holder, holder.AdmitsUntil)),
-                _bornAt + LeaseTerm.OfVerdict,
+                _admittedUntil,
                 now);
         return _switches.Look(order.Id.Key, now)!.Value;
     }
@@ -188,6 +207,42 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
             _forAll.Reason,
             _forAll.Share(now),
             _holders.Known.Count(holder => holder.AdmitsUntil > now));
+    }
+
+    /// <inheritdoc/>
+    public BreakerMemory Capture(Instant now, bool isWhole)
+    {
+        Advance(now);
+        return new BreakerMemory(
+            _epoch,
+            _admittedUntil.After(now),
+            _version,
+            _trials.LastNumber,
+            Decrees,
+            _forAll.Capture(now),
+            isWhole ? _trials.Capture(now, circuit => circuit == _forAll) : [],
+            isWhole ? _holders.Capture(now) : []);
+    }
+
+    private void Succeed(BreakerMemory memory, Instant then, Instant goneAt) =>
+        _forAll.Succeed(memory.ForAll, then, goneAt + (2 * LeaseTerm.ClocksApart), goneAt + _policy.TrialLease);
+
+    private void Resume(BreakerMemory memory, Instant then, Instant now)
+    {
+        (_version, _hint, _hinted, Decrees) = (memory.Version, memory.Version, memory.Version, memory.Decrees);
+        _admittedUntil = now + memory.UnknownFor;
+        _trials.LastNumber = memory.LastNumber;
+        _forAll.Resume(memory.ForAll, then);
+        foreach (var holder in memory.Holders)
+        {
+            var own = holder.Own is null || _policy.QuorumNodes == 1 ? null : new CircuitStates(_policy, _trials, holder.Own.Generation);
+            own?.Resume(holder.Own!, then);
+            _holders.Resume(holder, own, now);
+            _ownMemorableUntil = Instant.Later(_ownMemorableUntil, own?.MemorableUntil ?? default);
+        }
+
+        foreach (var trial in memory.Trials)
+            _trials.Resume(trial, trial.IsForAll ? _forAll : _holders.Find(trial.Borrower)?.Own ?? _forAll, now);
     }
 
     private static void Check(in VerdictRequest request)
@@ -279,6 +334,8 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
     // What is different for the nodes. That a cool-down is over, they know; that nothing fails any more, they hear with the next answer.
     private void Show(Instant now)
     {
+        if (_forAll.Generation != _decreed)
+            (_decreed, Decrees) = (_forAll.Generation, Decrees + (_forAll.State == CircuitState.HalfOpen ? 0 : 1));
         var shown = (_forAll.Generation, _forAll.Failures > 0);
         if (shown == _shown)
             return;

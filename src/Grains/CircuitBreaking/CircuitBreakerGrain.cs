@@ -5,21 +5,17 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="Circuit"/>. Reentrant: the machine is synchronous, and only obedience is awaited.</summary>
 [GrainType("rt.breaker"), Reentrant]
-internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, Chance chance, ILogger<CircuitBreakerGrain> logger)
-    : AuthorityGrain<CircuitBreakerPolicy, Circuit, Obedience>(clock, source, chance, logger), ICircuitBreakerGrain, ICircuitBreakerProtocol
+internal sealed class CircuitBreakerGrain(
+    NodeClock clock, PolicySource source, Chance chance, RecordStore records, ILogger<CircuitBreakerGrain> logger)
+    : AuthorityGrain<CircuitBreakerPolicy, Circuit, Obedience, BreakerMemory>(clock, source, chance, records, logger),
+        ICircuitBreakerGrain, ICircuitBreakerProtocol
 {
     private readonly HeldOrders _orders = new(clock);
 
-    public ValueTask<CircuitPass> EnterAsync() => new(Do(0, static (circuit, _, now) => circuit.Enter(now)));
+    public ValueTask<CircuitPass> EnterAsync() => Do(0, static (circuit, _, now) => circuit.Enter(now));
 
-    public ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome)
-    {
-        Do(
-            new CircuitNews(pass.Generation, pass.Trial, outcome, 1),
-            static (circuit, news, now) => circuit.Report(news, now),
-            outlivesPolicy: true);
-        return default;
-    }
+    public async ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome) => await Do(
+        new CircuitNews(pass.Generation, pass.Trial, outcome, 1), static (circuit, news, now) => circuit.Report(news, now), outlivesPolicy: true);
 
     public ValueTask<KillSwitchResult> TripAsync(string? reason) => ThrowAsync(CircuitCommand.Trip, reason);
 
@@ -27,10 +23,10 @@ internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, 
 
     public async ValueTask ResetAsync(string? reason) => await ThrowAsync(CircuitCommand.Reset, reason);
 
-    public ValueTask<CircuitBreakerStatus> GetStatusAsync() => new(Do(0, static (circuit, _, now) => circuit.Describe(now)));
+    public ValueTask<CircuitBreakerStatus> GetStatusAsync() => Do(0, static (circuit, _, now) => circuit.Describe(now));
 
     ValueTask<VerdictGrant> ICircuitBreakerProtocol.RenewAsync(VerdictRequest request, CancellationToken cancellationToken) =>
-        new(Do(request, static (circuit, request, now) => circuit.Renew(request, now), outlivesPolicy: true));
+        Do(request, static (circuit, request, now) => circuit.Renew(request, now), outlivesPolicy: true);
 
     ValueTask<Obedience> ICircuitBreakerProtocol.CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
         ObeyAsync(order, cancellationToken);
@@ -39,14 +35,15 @@ internal sealed class CircuitBreakerGrain(NodeClock clock, PolicySource source, 
 
     protected override CircuitBreakerPolicy Find(PolicySet policies, string policyName) => policies.CircuitBreaker(policyName);
 
-    protected override Circuit Create(CircuitBreakerPolicy policy, Instant now, long epoch) => new(policy, now, epoch);
+    protected override Circuit Create(CircuitBreakerPolicy policy, Instant now, in Heritage<BreakerMemory> heritage) => new(policy, now, heritage);
+
+    /// <inheritdoc/>
+    protected override bool MayFollowAnother(CircuitBreakerPolicy policy) => false; // it is careful in any case
 
     /// <inheritdoc/>
     protected override void Conclude(Circuit machine, Instant now)
     {
         base.Conclude(machine, now);
-        if (machine.HasSuccessor)
-            DeactivateOnIdle(); // where it was the clock of another silo that was ahead, a new one has a higher epoch by and by
         var (epoch, version) = machine.Shown;
         foreach (var holder in machine.TakeHints(now))
             Hint(holder.Observer!, holder.Borrower.Channel, epoch, version);

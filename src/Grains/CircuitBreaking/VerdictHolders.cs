@@ -10,6 +10,36 @@ internal sealed class VerdictHolders
 
     public IEnumerable<Holder> Known => _silent;
 
+    /// <summary>What is known of one; null: nothing.</summary>
+    public Holder? Find(Borrower borrower) => _byBorrower.GetValueOrDefault(borrower);
+
+    /// <summary>All of them, for the authority that carries on.</summary>
+    public VerdictMemory[] Capture(Instant now) =>
+    [
+        .. _silent.Select(holder => new VerdictMemory(
+            holder.Borrower,
+            now - holder.HeardAt,
+            now - holder.RememberedAt,
+            holder.Sequence,
+            holder.Trials.First,
+            holder.Trials.Count,
+            holder.Trials.Generation,
+            holder.AdmitsUntil.After(now),
+            holder.Knows,
+            holder.Own?.Capture(now),
+            holder.OwnBeganIn)),
+    ];
+
+    /// <summary>Goes on with one, with what it alone has seen.</summary>
+    public void Resume(in VerdictMemory memory, CircuitStates? own, Instant now)
+    {
+        var holder = Hear(memory.Borrower, new Instant(now.Ticks - memory.HeardAgo.Ticks));
+        holder.RememberedAt = new Instant(now.Ticks - memory.RememberedAgo.Ticks);
+        (holder.Sequence, holder.Knows, holder.AdmitsUntil) = (memory.Sequence, memory.Knows, now + memory.AdmitsFor);
+        holder.Trials = (memory.FirstTrial, memory.TrialCount, memory.TrialGeneration);
+        (holder.Own, holder.OwnBeganIn) = (own, memory.OwnBeganIn);
+    }
+
     /// <summary>What is known of a node that has just said something.</summary>
     public Holder Hear(Borrower borrower, Instant now)
     {

@@ -39,6 +39,35 @@ internal sealed class Reservations
     /// <summary>Whether this request waits here already.</summary>
     public bool Knows(RequestKey request) => _byRequest.ContainsKey(request);
 
+    /// <summary>Who waits, for the authority that carries on; without those who would have to be told through a call that has been cut.</summary>
+    public (WaiterMemory[] Promised, WaiterMemory[] Line) Capture(Instant now)
+    {
+        return (
+            [.. _promised.Where(static one => !one.IsFreed && one.Request.Node != Guid.Empty).Select(one => Memory(one, one.At))],
+            [.. _line.Where(static one => one.Request.Node != Guid.Empty).Select(one => Memory(one, one.AskAt))]);
+
+        WaiterMemory Memory(Reservation one, Instant at) =>
+            new(one.Request.Node, one.Request.Channel, one.Request.Sequence, one.Tokens, at.After(now));
+    }
+
+    /// <summary>Goes on with them: each keeps his place, and what he was promised.</summary>
+    public void Resume(WaiterMemory[] promised, WaiterMemory[] line, Instant now)
+    {
+        foreach (var memory in promised)
+        {
+            var waiter = new Reservation(new RequestKey(memory.Node, memory.Channel, memory.Sequence), memory.Tokens) { At = now + memory.In };
+            Promised(waiter, _promised.AddLast(waiter));
+        }
+
+        foreach (var memory in line)
+        {
+            var waiter = new Reservation(new RequestKey(memory.Node, memory.Channel, memory.Sequence), memory.Tokens) { AskAt = now + memory.In };
+            Join(waiter);
+        }
+
+        NoteChange();
+    }
+
     /// <summary>Serves the next, whose instant has come: spends his tokens.</summary>
     public void ServeNext(ref TokenBucket rest)
     {
@@ -92,10 +121,7 @@ internal sealed class Reservations
                 return true;
             }
 
-            newcomer.Before = _everInLine;
-            _everInLine += tokens;
-            TokensInLine += tokens;
-            _byRequest[request] = place = _line.AddLast(newcomer);
+            place = Join(newcomer);
         }
 
         var ahead = place.Value.Before - _line.First!.Value.Before;
@@ -132,6 +158,14 @@ internal sealed class Reservations
         place.Value.IsFreed = true;
         _freed.Enqueue(place, place.Value.At);
         NoteOneLess();
+    }
+
+    private LinkedListNode<Reservation> Join(Reservation newcomer)
+    {
+        newcomer.Before = _everInLine;
+        _everInLine += newcomer.Tokens;
+        TokensInLine += newcomer.Tokens;
+        return _byRequest[newcomer.Request] = _line.AddLast(newcomer);
     }
 
     // Those whose turn it is. Who is not the one who asks now is told when he does, well before his instant. Where he has not asked in time, the

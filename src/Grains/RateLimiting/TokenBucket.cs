@@ -92,6 +92,12 @@ internal struct TokenBucket
         _debt = Math.Max(_capacity - level, 0);
     }
 
+    /// <summary>Holds what another bucket held; of what was told in other units, whole tokens.</summary>
+    /// <param name="units">That were in it.</param>
+    /// <param name="cost">Of a token, there.</param>
+    public void Hold(long units, long cost) =>
+        _debt = (long)Int128.Clamp(_capacity - (cost == _cost ? units : (Int128)(units / cost) * _cost), 0, _capacity);
+
     /// <summary>Takes tokens in; what has no room is lost.</summary>
     public void Add(long tokens) => _debt = (long)Int128.Max(_debt - ((Int128)tokens * _cost), 0);
 

@@ -9,7 +9,7 @@ namespace ReliabilityToolkit.Orleans;
 /// earns nothing for one term, and lends no rate: so the two together admit one burst too many at most. Where a node tells it of one, it also loses
 /// what it has, and lends nothing at all.
 /// </remarks>
-internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGrant>
+internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGrant, LimiterMemory>
 {
     /// <summary>Nobody waits longer than this: who would have to finds the queue full.</summary>
     public static readonly TimeSpan Horizon = TimeSpan.FromDays(365);
@@ -29,16 +29,16 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
 
     /// <param name="policy">Legal.</param>
     /// <param name="now">The grain's instant.</param>
-    /// <param name="epoch">Of this activation; higher than those of its predecessors.</param>
-    /// <param name="mayFollowAnother">Whether an activation of the same limiter may have been lost lately.</param>
+    /// <param name="heritage">What it takes over.</param>
     /// <param name="shares">Who decides how much each is to get; null: as they do.</param>
-    public TokenLedger(RateLimiterPolicy policy, Instant now, long epoch = 0, bool mayFollowAnother = false, TokenShares? shares = null)
+    public TokenLedger(RateLimiterPolicy policy, Instant now, in Heritage<LimiterMemory> heritage = default, TokenShares? shares = null)
     {
-        (_policy, _epoch, _withheldUntil, _shares) = (policy, epoch, now, shares);
+        (_policy, _epoch, _withheldUntil, _shares) = (policy, heritage.Epoch, now, shares);
         _rest = new TokenBucket(policy, now);
-        if (!mayFollowAnother)
-            return;
-        _withheldUntil = now + LeaseTerm.OfPart;
+        if (heritage is { Predecessor: Predecessor.Finished, Memory: { } memory })
+            Resume(memory, now, heritage.Elapsed);
+        else if (heritage.Predecessor is Predecessor.Possible or Predecessor.Lost)
+            (_withheldUntil, _isWhollyWithheld) = (now + LeaseTerm.OfPart + heritage.Fence, heritage.Predecessor == Predecessor.Lost);
         LendOut();
     }
 
@@ -51,8 +51,19 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     /// <summary>Who is to get how much, as of the last reckoning; likewise.</summary>
     public TokenShares? Shares => _shares;
 
-    /// <summary>Whether it has heard that another activation has taken its place: it decides nothing any more.</summary>
+    /// <inheritdoc/>
+    public long Epoch => _epoch;
+
+    /// <inheritdoc/>
     public bool HasSuccessor { get; private set; }
+
+    /// <inheritdoc/>
+    /// <remarks>What is forgotten of one that has none is at most half a burst.</remarks>
+    public bool IsWorthRecording => HasLent || _rest.Tokens < (_policy.Burst + 1) / 2;
+
+    /// <inheritdoc/>
+    /// <remarks>A limiter has none: a successor of a lost one begins with nothing, whatever that had.</remarks>
+    public long Decrees => 0;
 
     /// <summary>Whether anything is lent or promised, as of the last verb.</summary>
     public bool HasLent => WaitingCount > 0 || _parts?.LastEndAt > _rest.At;
@@ -198,6 +209,38 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     {
         Advance(now);
         return new RateLimiterStatus(WaitingCount > 0 ? 0 : _rest.Tokens, _policy.Burst, _policy.TokensPerPeriod, _policy.Period, WaitingCount);
+    }
+
+    /// <inheritdoc/>
+    public LimiterMemory Capture(Instant now, bool isWhole)
+    {
+        Advance(now);
+        var (promised, line) = _waiting?.Capture(now) ?? ([], []);
+        return new LimiterMemory(
+            _epoch,
+            _predecessor,
+            _withheldUntil.After(now),
+            _isWhollyWithheld,
+            _rest.Cost,
+            _rest.Units,
+            isWhole ? _parts?.Capture(now) ?? [] : [],
+            isWhole ? promised : [],
+            isWhole ? line : []);
+    }
+
+    private void Resume(LimiterMemory memory, Instant now, TimeSpan elapsed)
+    {
+        var then = new Instant(now.Ticks - elapsed.Ticks);
+        (_predecessor, _isWhollyWithheld) = (memory.Predecessor, memory.IsWhollyWithheld);
+        _withheldUntil = memory.WithheldFor > TimeSpan.Zero ? now + memory.WithheldFor : then;
+        _rest = new TokenBucket(_policy, then);
+        Parts.Resume(memory.Parts, now);
+        Parts.ChangeUnit(memory.TokenCost, _rest.Cost, _rest.FullRate);
+        LendOut();
+        _rest.Hold(memory.Units, memory.TokenCost);
+        _rest.Advance(now);
+        if (memory.Promised.Length + memory.Line.Length > 0)
+            (_waiting = new Reservations()).Resume(memory.Promised, memory.Line, now);
     }
 
     private TokenGrant Decide(in TokenRequest request, Instant now)

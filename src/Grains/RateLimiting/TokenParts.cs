@@ -34,6 +34,38 @@ internal sealed class TokenParts
     /// <summary>What is known of one; null: nothing.</summary>
     public Part? Find(Borrower holder) => _byHolder.GetValueOrDefault(holder);
 
+    /// <summary>What is lent, for the authority that carries on.</summary>
+    public PartMemory[] Capture(Instant now) =>
+    [
+        .. _lent.Select(part => new PartMemory(
+            part.Holder,
+            part.Answer,
+            part.AnsweredRate,
+            part.EndsAt.After(now),
+            part.HeldSequence,
+            part.HeldRate,
+            part.Room,
+            part.Rate,
+            part.GivenBack,
+            part.Alone,
+            part.Demand)),
+    ];
+
+    /// <summary>Goes on with what was lent: nobody holds anything else, and each for as long as was left.</summary>
+    public void Resume(PartMemory[] parts, Instant now)
+    {
+        foreach (var memory in parts)
+        {
+            var part = Of(memory.Holder);
+            (part.Answer, part.AnsweredRate, part.EndsAt, part.HeldSequence) =
+                (memory.Answer, memory.AnsweredRate, now + memory.EndsIn, memory.HeldSequence);
+            (part.GivenBack, part.Alone, part.Demand, part.HeardAt) = (memory.GivenBack, memory.Alone, memory.Demand, now);
+            Reserve(part, memory.Room, memory.HeldRate, memory.Rate);
+            part.Place.List!.Remove(part.Place);
+            (part.IsEnded ? _ended : _lent).AddLast(part.Place);
+        }
+    }
+
     /// <summary>Takes back the part that ends next: its room and its rate, and no tokens.</summary>
     public void EndNext()
     {

@@ -30,7 +30,7 @@ internal sealed class FakeActivation(string type, string key, TimeProvider time)
 
     public object? GrainInstance => null;
 
-    public ActivationId ActivationId => default;
+    public ActivationId ActivationId { get; } = ActivationId.NewId();
 
     public GrainAddress Address => throw new NotSupportedException();
 
@@ -47,6 +47,9 @@ internal sealed class FakeActivation(string type, string key, TimeProvider time)
     public SiloAddress SiloAddress => throw new NotSupportedException();
 
     public IGrainFactory GrainFactory => throw new NotSupportedException();
+
+    /// <summary>For grains of a silo without a storage.</summary>
+    public static RecordStore NoRecords(NodeClock clock) => new(clock, null!, null);
 
     /// <summary>Makes the grain as Orleans does: what is around it is the thread's while it is made.</summary>
     public TGrain Create<TGrain>(Func<TGrain> create)

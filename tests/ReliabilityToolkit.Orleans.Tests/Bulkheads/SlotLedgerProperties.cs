@@ -41,7 +41,7 @@ public sealed class SlotLedgerProperties
     private static bool Replay((Kind Kind, int Node, int Slots, int Wait)[] history)
     {
         var (capacity, now, isClosed) = (3, At(0), false);
-        var ledger = new SlotLedger(new BulkheadPolicy { Capacity = capacity, Lease = Lease }, now, 1);
+        var ledger = new SlotLedger(new BulkheadPolicy { Capacity = capacity, Lease = Lease }, now, new(1, Predecessor.None));
         var nodes = Enumerable.Range(1, 3).Select(static number => new SlotBorrower(number)).ToArray();
         var asker = new Asker(1);
         var until = new Instant[3];

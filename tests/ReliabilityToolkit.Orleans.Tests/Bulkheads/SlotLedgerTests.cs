@@ -407,7 +407,7 @@ public sealed class SlotLedgerTests
     {
         var ledger = NewLedger(capacity: 3);
         _a.Ask(ledger, At(0), 2);
-        var successor = new SlotLedger(new BulkheadPolicy { Capacity = 3 }, At(1), Epoch * 2, mayFollowAnother: true);
+        var successor = new SlotLedger(new BulkheadPolicy { Capacity = 3 }, At(1), new(Epoch * 2, Predecessor.Possible));
         _b.Ask(successor, At(1), 1).Should().Match<SlotsGrant>(grant => grant.Slots == 0 && grant.Places == 1);
         successor.TakeHints(At(1)).Should().BeEmpty();
         _a.Ask(successor, At(5)).Should().Match<SlotsGrant>(grant => grant.Kept == 2 && grant.Number > Epoch * 2);
@@ -431,7 +431,7 @@ public sealed class SlotLedgerTests
     public void Ledger_OldWordOfAPredecessorsLoan_CountsUntilTheNewestIsHeard()
     {
         // Two requests to the predecessor were under way when it was lost; between them the node was lent three more.
-        var successor = new SlotLedger(new BulkheadPolicy { Capacity = 9 }, At(0), Epoch * 2, mayFollowAnother: true);
+        var successor = new SlotLedger(new BulkheadPolicy { Capacity = 9 }, At(0), new(Epoch * 2, Predecessor.Possible));
         (_a.Epoch, _a.Held) = (Epoch, 2);
         _a.Ask(successor, At(1)).Kept.Should().Be(2);
         (_a.Epoch, _a.Held) = (Epoch, 5);
@@ -535,5 +535,5 @@ public sealed class SlotLedgerTests
     }
 
     private static SlotLedger NewLedger(int capacity, int queueLimit = 1_000, long epoch = Epoch) =>
-        new(new BulkheadPolicy { Capacity = capacity, QueueLimit = queueLimit }, At(0), epoch);
+        new(new BulkheadPolicy { Capacity = capacity, QueueLimit = queueLimit }, At(0), new(epoch, Predecessor.None));
 }

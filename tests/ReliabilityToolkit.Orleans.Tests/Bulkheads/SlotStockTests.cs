@@ -7,7 +7,7 @@ public sealed class SlotStockTests
     private const long Epoch = 1_000;
 
     private readonly SlotStock _stock = new(new Borrower(new Guid(1, 0, 0, new byte[8]), 1), "this one");
-    private readonly SlotLedger _ledger = new(new BulkheadPolicy { Capacity = 4 }, At(0), Epoch);
+    private readonly SlotLedger _ledger = new(new BulkheadPolicy { Capacity = 4 }, At(0), new(Epoch, Predecessor.None));
     private readonly SlotBorrower _other = new(2);
 
     [Fact]
@@ -60,7 +60,7 @@ public sealed class SlotStockTests
     public void Stock_MoreCallersThanOneRequestAsksFor_AreServedByTheNext(bool mayWait)
     {
         // Those beyond were refused as if the queue were full, or forgotten until something else happened.
-        var ledger = new SlotLedger(new BulkheadPolicy { Capacity = 600, QueueLimit = 5 }, At(0), Epoch);
+        var ledger = new SlotLedger(new BulkheadPolicy { Capacity = 600, QueueLimit = 5 }, At(0), new(Epoch, Predecessor.None));
         SlotCaller[] callers = [.. Enumerable.Range(0, 600).Select(_ => _stock.Acquire(1, mayWait, At(0)))];
         for (var i = 0; i < 3; i++)
             _stock.Take(ledger.Renew(Ask(At(0)), At(0)), At(0));
@@ -268,7 +268,7 @@ public sealed class SlotStockTests
     [Fact]
     public void Stock_FullQueue_RefusesTheLastToCome()
     {
-        var ledger = new SlotLedger(new BulkheadPolicy { Capacity = 1, QueueLimit = 2 }, At(0), Epoch);
+        var ledger = new SlotLedger(new BulkheadPolicy { Capacity = 1, QueueLimit = 2 }, At(0), new(Epoch, Predecessor.None));
         _other.Ask(ledger, At(0), 1);
         SlotCaller[] callers = [.. Enumerable.Range(0, 4).Select(_ => _stock.Acquire(1, true, At(0)))];
         _stock.Take(ledger.Renew(Ask(At(0)), At(0)), At(0));
@@ -292,7 +292,7 @@ public sealed class SlotStockTests
     [Fact]
     public void Stock_MaxWait_EndsTheWait()
     {
-        var ledger = new SlotLedger(new BulkheadPolicy { Capacity = 1, MaxWait = Seconds(3) }, At(0), Epoch);
+        var ledger = new SlotLedger(new BulkheadPolicy { Capacity = 1, MaxWait = Seconds(3) }, At(0), new(Epoch, Predecessor.None));
         _other.Ask(ledger, At(0), 1);
         var waiter = _stock.Acquire(1, true, At(0));
         _stock.Take(ledger.Renew(Ask(At(0)), At(0)), At(0));

@@ -27,7 +27,7 @@ public sealed class CircuitBreakerGrainTests : IDisposable, INodeObserver
         _source = new PolicySource(_settings, new LogBook<PolicySource>());
         _activation = new FakeActivation("rt.breaker", "api/key", _time);
         var clock = new NodeClock(_time);
-        _grain = _activation.Create(() => new CircuitBreakerGrain(clock, _source, new Chance(Random.Shared), _log));
+        _grain = _activation.Create(() => new CircuitBreakerGrain(clock, _source, new Chance(Random.Shared), FakeActivation.NoRecords(clock), _log));
     }
 
     private ICircuitBreakerProtocol Protocol => _grain;

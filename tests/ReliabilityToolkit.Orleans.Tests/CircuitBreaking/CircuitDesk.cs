@@ -5,7 +5,7 @@ internal sealed class CircuitDesk(CircuitBreakerPolicy policy, long epoch)
 {
     private readonly AnswerLog<Obedience> _answers = new();
 
-    public Circuit Circuit { get; } = new(policy, default, epoch);
+    public Circuit Circuit { get; } = new(policy, default, new(epoch, Predecessor.None));
 
     public Instant MemorableUntil => Circuit.MemorableUntil;
 

@@ -533,7 +533,7 @@ public sealed class CircuitVerdictTests
         var policy = new CircuitBreakerPolicy { CoolDown = Seconds(10) };
         configure?.Invoke(policy);
         policy.Validate().Should().BeEmpty();
-        return new Circuit(policy, At(0), epoch: 1);
+        return new Circuit(policy, At(0), new(1, Predecessor.None));
     }
 
     // Since 10 s.

@@ -15,7 +15,7 @@ public sealed class BulkheadNodeTests
     {
         _node = new FakeNode(logger: _log);
         _bulkhead = _node.NewBulkhead();
-        _ledger = new SlotLedger(new BulkheadPolicy { Capacity = 3 }, Now, 1_000);
+        _ledger = new SlotLedger(new BulkheadPolicy { Capacity = 3 }, Now, new(1_000, Predecessor.None));
         Authority.OnRenewSlots = (request, _) =>
         {
             _requests.Add(request);
@@ -70,7 +70,7 @@ public sealed class BulkheadNodeTests
     {
         var time = new StandingTime();
         var node = new FakeNode(time);
-        var ledger = new SlotLedger(new BulkheadPolicy(), node.Clock.Now, 1);
+        var ledger = new SlotLedger(new BulkheadPolicy(), node.Clock.Now, new(1, Predecessor.None));
         node.Authority.OnRenewSlots = (request, _) => new(ledger.Renew(request, node.Clock.Now));
         var permit = await node.NewBulkhead().Bulkhead.AcquireAsync();
         time.Pass(TimeSpan.FromSeconds(14.84));
@@ -122,7 +122,7 @@ public sealed class BulkheadNodeTests
     public async Task Permit_OfAnAuthorityThatKnowsNothingOfIt_IsLost()
     {
         var permit = await Bulkhead.AcquireAsync();
-        _ledger = new SlotLedger(new BulkheadPolicy { Capacity = 3 }, Now, 1); // an older one
+        _ledger = new SlotLedger(new BulkheadPolicy { Capacity = 3 }, Now, new(1, Predecessor.None)); // an older one
         _ledger.Renew(new SlotsRequest(new Borrower(default, 5), 1, 0, 0, 0, 0, null, 0, 0), Now);
         Authority.OnRenewSlots = (request, _) => new(_ledger.Renew(request with { Epoch = 0 }, Now));
         Advance(5);
@@ -386,7 +386,7 @@ public sealed class BulkheadNodeTests
         var tenant = new AsyncLocal<string>();
         var seen = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
         var node = new FakeNode(TimeProvider.System);
-        var ledger = new SlotLedger(new BulkheadPolicy { Lease = TimeSpan.FromSeconds(2) }, node.Clock.Now, 1);
+        var ledger = new SlotLedger(new BulkheadPolicy { Lease = TimeSpan.FromSeconds(2) }, node.Clock.Now, new(1, Predecessor.None));
         node.Authority.OnRenewSlots = (request, _) =>
         {
             if (request.Sequence > 1)

@@ -74,7 +74,7 @@ public sealed class NodeToolkitTests
         _node.Authority.OnRenewSlots = (request, _) =>
         {
             if (!ledgers.TryGetValue(request.Holder, out var ledger))
-                ledgers.Add(request.Holder, ledger = new SlotLedger(new BulkheadPolicy(), _node.Clock.Now, 1));
+                ledgers.Add(request.Holder, ledger = new SlotLedger(new BulkheadPolicy(), _node.Clock.Now, new(1, Predecessor.None)));
             return new(ledger.Renew(request, _node.Clock.Now));
         };
         var held = await _toolkit.GetBulkhead("db", "kept").AcquireAsync();

@@ -11,7 +11,7 @@ public sealed class RateLimiterOutageTests
     private int _probes;
 
     public RateLimiterOutageTests() =>
-        _ledger = new TokenLedger(new RateLimiterPolicy { Burst = 1_000, TokensPerPeriod = 1_000 }, _node.Clock.Now, epoch: 1);
+        _ledger = new TokenLedger(new RateLimiterPolicy { Burst = 1_000, TokensPerPeriod = 1_000 }, _node.Clock.Now, new(1, Predecessor.None));
 
     [Theory]
     [InlineData(WhenUnavailable.Reject)]

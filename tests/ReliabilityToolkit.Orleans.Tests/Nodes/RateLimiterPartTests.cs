@@ -14,7 +14,7 @@ public sealed class RateLimiterPartTests
     public RateLimiterPartTests()
     {
         _ledger = new TokenLedger(
-            new RateLimiterPolicy { Burst = 1_000, TokensPerPeriod = 1_000, QueueLimit = 2_000 }, _node.Clock.Now, epoch: 1);
+            new RateLimiterPolicy { Burst = 1_000, TokensPerPeriod = 1_000, QueueLimit = 2_000 }, _node.Clock.Now, new(1, Predecessor.None));
         _node.Authority.OnAcquireTokens = (request, _) =>
         {
             _exactCalls++;

@@ -13,7 +13,7 @@ public sealed class RateLimiterThreadsTests
     {
         var node = new FakeNode(TimeProvider.System);
         var startedAt = Stopwatch.GetTimestamp();
-        var ledger = new TokenLedger(new RateLimiterPolicy { Burst = Burst, TokensPerPeriod = Rate }, node.Clock.Now, epoch: 1);
+        var ledger = new TokenLedger(new RateLimiterPolicy { Burst = Burst, TokensPerPeriod = Rate }, node.Clock.Now, new(1, Predecessor.None));
         var renewals = 0;
         node.Authority.OnRenewPart = (request, _) =>
         {

@@ -155,7 +155,7 @@ public sealed class TokenLedgerLendingTests
     [Fact]
     public void Authority_ThatMayFollowAnother_LendsRoomAndNoRateForATerm()
     {
-        var careful = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, At(0), epoch: 5, mayFollowAnother: true);
+        var careful = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, At(0), new(5, Predecessor.Possible));
         Ask(1, At(0), demand: 500, careful).MayHavePart.Should().BeFalse("there is no hurry to get one without a rate");
         var grant = careful.Renew(First, At(0));
         (grant.Rate, grant.Room > 0, grant.Tokens > 0, grant.Epoch).Should().Be((0, true, true, 5));
@@ -166,7 +166,7 @@ public sealed class TokenLedgerLendingTests
     [Fact]
     public void Authority_ThatHearsOfItsPredecessor_LendsNothingForATermAndSaysUntilWhen()
     {
-        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, At(0), epoch: 5);
+        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, At(0), new(5, Predecessor.None));
         var grant = ledger.Renew(First with { Sequence = 7, Epoch = 3 }, At(100));
         (grant.Sequence, grant.Epoch, grant.Term, grant.ReadyAfter, grant.Burst).Should()
             .Be((7, 5, TimeSpan.Zero, LeaseTerm.OfPart, 100));
@@ -178,7 +178,7 @@ public sealed class TokenLedgerLendingTests
     [Fact]
     public void Authority_ThatHearsOfItsSuccessor_AdmitsAndLendsNothingAnyMore()
     {
-        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, At(0), epoch: 5);
+        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 100 }, At(0), new(5, Predecessor.None));
         foreach (var epoch in new[] { 6L, 0L, 5L })
         {
             var refused = ledger.Acquire(new TokenRequest(new Asker(2).Next(), 1, MayWait: false, Epoch: epoch), At(epoch));

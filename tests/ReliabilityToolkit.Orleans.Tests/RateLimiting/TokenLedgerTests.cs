@@ -325,7 +325,7 @@ public sealed class TokenLedgerTests
     public void Ledger_ThatMayFollowAnother_HasItsBurstAndEarnsNothingForATerm()
     {
         // What its predecessor lent may earn the whole rate for as long: together they admit one burst too many, and no more.
-        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 10 }, At(0), epoch: 2, mayFollowAnother: true);
+        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 10 }, At(0), new(2, Predecessor.Possible));
         ledger.Acquire(new TokenRequest(_node.Next(), 10, false), At(0)).IsGranted.Should().BeTrue();
         ledger.Acquire(new TokenRequest(_node.Next(), 1, false), At(0.749)).RetryAfter.Should().Be(Seconds(0.002));
         ledger.Acquire(new TokenRequest(_node.Next(), 1, false), At(0.751)).IsGranted.Should().BeTrue();
@@ -334,7 +334,7 @@ public sealed class TokenLedgerTests
     [Fact]
     public void Ledger_ThatHearsOfItsPredecessor_HasNothingForATerm()
     {
-        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 10 }, At(0), epoch: 2, mayFollowAnother: true);
+        var ledger = new TokenLedger(new RateLimiterPolicy { TokensPerPeriod = 1_000, Burst = 10 }, At(0), new(2, Predecessor.Possible));
         ledger.Acquire(new TokenRequest(_node.Next(), 1, false, Epoch: 1), At(0.5)).IsGranted.Should().BeFalse();
         ledger.Acquire(new TokenRequest(_node.Next(), 1, false), At(1.249)).IsGranted.Should().BeFalse();
         ledger.Acquire(new TokenRequest(_node.Next(), 3, false), At(1.252)).IsGranted.Should().BeFalse("it began with nothing");

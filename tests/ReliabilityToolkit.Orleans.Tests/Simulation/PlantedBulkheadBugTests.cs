@@ -32,7 +32,7 @@ public sealed class PlantedBulkheadBugTests
             Stock,
             "if (!_isAsking || grant.Sequence != _sequence)\n            return;\n        var until",
             "if (!_isAsking)\n            return;\n        var until"),
-        new("A successor lends at once", "K1", Ledger, "mayFollowAnother ? now + policy.Lease : now;", "now;"),
+        new("A successor lends at once", "K1", Ledger, "mayFollowAnother ? now + policy.Lease + heritage.Fence : now;", "now;"),
         new("The lender takes back a little early", "K1", Loans, "LeaseTerm.LentUntil(now, lease));", "LeaseTerm.LentUntil(now, lease * 0.95));"),
         new(
             "A renewal extends nothing",

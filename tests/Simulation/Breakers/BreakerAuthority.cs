@@ -20,7 +20,7 @@ internal sealed class BreakerAuthority
     public BreakerAuthority(BreakerWorld world, long epoch, CircuitBreakerPolicy policy)
     {
         (_world, Epoch) = (world, epoch);
-        Circuit = new Circuit(policy, world.Now, epoch);
+        Circuit = new Circuit(policy, world.Now, new(epoch, Predecessor.None));
         var scenario = world.Scenario;
         if (scenario.Quorum == 1 && scenario.Ratio == 0 && scenario.Shedding is null && scenario.PolicyChanges == 0)
         {

@@ -10,10 +10,10 @@ internal sealed class BulkheadAuthority
     private readonly Dictionary<Borrower, Waiter> _line = [];
     private int _mostQueued;
 
-    public BulkheadAuthority(BulkheadWorld world, long epoch, BulkheadPolicy policy, bool mayFollowAnother)
+    public BulkheadAuthority(BulkheadWorld world, in Heritage<BulkheadMemory> heritage, BulkheadPolicy policy)
     {
-        (_world, Epoch, _mostQueued) = (world, epoch, policy.QueueLimit);
-        Ledger = new SlotLedger(policy, world.Now, epoch, mayFollowAnother);
+        (_world, Epoch, _mostQueued) = (world, heritage.Epoch, policy.QueueLimit);
+        Ledger = new SlotLedger(policy, world.Now, heritage);
     }
 
     public long Epoch { get; }

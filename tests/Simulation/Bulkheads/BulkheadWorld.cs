@@ -34,7 +34,7 @@ internal sealed class BulkheadWorld
         var weather = new Weather(scenario.RoundTrip, scenario.Loss, scenario.Duplication, scenario.Delay);
         _stage = new Stage(weather, _chances, _faultsEnd);
         _end = _faultsEnd + scenario.HealsAfter;
-        _authorities.Add(new BulkheadAuthority(this, 1L << 40, _policy, mayFollowAnother: false));
+        _authorities.Add(new BulkheadAuthority(this, new(1L << 40, Predecessor.None), _policy));
         _hearsOld = new bool[scenario.Nodes];
         _nodes = new BulkheadActor[scenario.Nodes];
         for (var i = 0; i < _nodes.Length; i++)
@@ -213,7 +213,8 @@ internal sealed class BulkheadWorld
         if (Now < _oldDiesAt)
             return; // one at a time
         _bans.Clear(); // what is kept in memory alone is forgotten
-        _authorities.Add(new BulkheadAuthority(this, Authority.Epoch + (1L << 40), _policy, mayFollowAnother: !Scenario.IsUnnoticed));
+        _authorities.Add(new BulkheadAuthority(
+            this, new(Authority.Epoch + (1L << 40), Scenario.IsUnnoticed ? Predecessor.None : Predecessor.Possible), _policy));
         if (!Scenario.LivesOn)
             return;
         _oldDiesAt = Now + (Scenario.LeaseTime * 2 * _chances.Next());

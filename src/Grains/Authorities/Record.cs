@@ -1,0 +1,147 @@
+using Orleans.Serialization;
+using Orleans.Storage;
+
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>
+/// The record of one authority, as one activation sees it: what it reads and writes is done in turn, and a write does nothing where another has
+/// written since. To be used in the grain's own turns only.
+/// </summary>
+internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IGrainStorage storage, string kind, GrainId id, string owner)
+    where TMemory : class
+{
+    // A node has given up by then; who waits longer only makes others wait.
+    private static readonly TimeSpan Patience = CallTimeouts.Default;
+
+    private Task _last = Task.CompletedTask;
+    private string? _tag;
+    private AuthorityRecord? _content; // as it was last known to be; null: there is none
+    private bool _isUnsure; // whether that is still so: a write got no answer
+
+    public bool Exists => _content is not null;
+
+    public string Owner => owner;
+
+    /// <summary>Whether another activation has taken it: this one decides nothing any more.</summary>
+    public bool IsLost { get; private set; }
+
+    /// <summary>What there is.</summary>
+    /// <exception cref="NotSupportedException">It has a newer format than is known here.</exception>
+    public async Task<AuthorityRecord?> ReadAsync()
+    {
+        await InTurnAsync(LookAsync);
+        return _content;
+    }
+
+    /// <summary>What was captured in it; null where nothing was.</summary>
+    public TMemory? MemoryOf(AuthorityRecord record) => record.Memory is { } bytes ? serializer.Deserialize<TMemory>(bytes) : null;
+
+    /// <summary>This activation is the authority from now on, unless another comes first; what was captured stays.</summary>
+    public Task TakeAsync(long epoch) => WriteAsync(() => new AuthorityRecord
+    {
+        Epoch = epoch,
+        Owner = owner,
+        CapturedAt = _content?.CapturedAt ?? UtcNow,
+        Memory = _content?.Memory,
+    });
+
+    /// <summary>This one, still at work, knows this.</summary>
+    public Task KeepAsync(long epoch, TMemory memory, bool isClean = false) => WriteAsync(() => new AuthorityRecord
+    {
+        Epoch = epoch,
+        Owner = owner,
+        IsClean = isClean,
+        CapturedAt = UtcNow,
+        Memory = serializer.SerializeToArray(memory),
+    });
+
+    /// <summary>There is nothing to be remembered.</summary>
+    public Task DeleteAsync() => InTurnAsync(async () =>
+    {
+        await MakeSureAsync();
+        if (_content is null)
+            return;
+        var state = ToState(new AuthorityRecord());
+        await AttemptAsync(() => storage.ClearStateAsync(kind, id, state));
+        (_content, _tag) = (null, state.ETag);
+        RecordMeter.Deleted.Add(1);
+    });
+
+    private DateTime UtcNow => clock.Time.GetUtcNow().UtcDateTime;
+
+    private Task WriteAsync(Func<AuthorityRecord> compose) => InTurnAsync(async () =>
+    {
+        await MakeSureAsync();
+        var content = compose();
+        var state = ToState(content);
+        await AttemptAsync(() => storage.WriteStateAsync(kind, id, state));
+        (_content, _tag) = (content, state.ETag);
+        RecordMeter.Written.Add(1);
+    });
+
+    private GrainState<AuthorityRecord> ToState(AuthorityRecord content) => new(content, _tag!) { RecordExists = Exists };
+
+    private async Task LookAsync()
+    {
+        var state = new GrainState<AuthorityRecord>();
+        await AttemptAsync(() => storage.ReadStateAsync(kind, id, state));
+        var found = state.RecordExists ? state.State : null;
+        if (found?.Format > AuthorityRecord.NewestFormat)
+        {
+            throw new NotSupportedException(
+                $"its record has format {found.Format}, and this version knows {AuthorityRecord.NewestFormat} at most; nothing was changed.");
+        }
+
+        (_content, _tag) = (found, state.ETag);
+    }
+
+    // A write without an answer may have been done, or may be done yet; in that case it is one that this activation wanted.
+    private async Task MakeSureAsync()
+    {
+        if (IsLost)
+            throw new InconsistentStateException("another activation has taken its place.");
+        if (!_isUnsure)
+            return;
+        var before = _tag;
+        await LookAsync();
+        _isUnsure = false;
+        if (_tag != before && _content?.Owner != owner)
+            throw Lose(null);
+    }
+
+    private async Task AttemptAsync(Func<Task> operation)
+    {
+        try
+        {
+            await operation().WaitAsync(Patience, clock.Time);
+        }
+        catch (InconsistentStateException e)
+        {
+            throw Lose(e);
+        }
+        catch
+        {
+            _isUnsure = true;
+            RecordMeter.Failed.Add(1);
+            throw;
+        }
+    }
+
+    private InconsistentStateException Lose(Exception? e)
+    {
+        IsLost = true;
+        RecordMeter.Lost.Add(1);
+        return new InconsistentStateException("another activation has taken its place.", e!);
+    }
+
+    private Task InTurnAsync(Func<Task> operation)
+    {
+        return _last = AfterAsync(_last);
+
+        async Task AfterAsync(Task before)
+        {
+            await before.ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+            await operation();
+        }
+    }
+}

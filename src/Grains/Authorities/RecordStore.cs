@@ -1,0 +1,29 @@
+using Orleans.Serialization;
+using Orleans.Storage;
+
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>Where a silo keeps its records: in the grain storage of the toolkit's name, if there is one.</summary>
+internal sealed class RecordStore(NodeClock clock, Serializer serializer, IGrainStorage? storage)
+{
+    /// <summary>Of the grain storage.</summary>
+    public const string Name = "ReliabilityToolkit";
+
+    /// <summary>What a policy comes to here.</summary>
+    public Durability DurabilityOf(IDurablePolicy policy) =>
+        policy.Durability ?? (storage is null ? Durability.Volatile : Durability.Durable);
+
+    /// <summary>Whether there is one.</summary>
+    public bool IsThere => storage is not null;
+
+    /// <summary>The record of one authority, as one activation sees it.</summary>
+    /// <param name="grain">The authority's.</param>
+    /// <param name="owner">The activation.</param>
+    public Record<TMemory> Open<TMemory>(GrainId grain, string owner)
+        where TMemory : class
+    {
+        // Some storages take a key of hexadecimal digits for a number, in which 42 and 042 are one.
+        var id = GrainId.Create(grain.Type, IdSpan.Create("rt:" + grain.Key));
+        return new Record<TMemory>(clock, serializer, storage!, grain.Type.ToString()!.Replace('.', '-'), id, owner);
+    }
+}

@@ -1,0 +1,48 @@
+namespace ReliabilityToolkit.Orleans;
+
+/// <summary>What a <see cref="TokenLedger"/> knows, for the one that carries its work on. Instants are told as durations from then.</summary>
+/// <param name="Epoch">Of the activation.</param>
+/// <param name="Predecessor">Of the one before it, if it has heard of it.</param>
+/// <param name="WithheldFor">So long its rate is not its own.</param>
+/// <param name="IsWhollyWithheld">Nor is its room.</param>
+/// <param name="TokenCost">Units of a token.</param>
+/// <param name="Units">In the rest.</param>
+/// <param name="Parts">What is lent, that first which ends first.</param>
+/// <param name="Promised">Callers who have been promised an instant, in order.</param>
+/// <param name="Line">Those behind them, in order.</param>
+[GenerateSerializer, Immutable, Alias("rt.LimiterMemory")]
+internal sealed record LimiterMemory(
+    [property: Id(0)] long Epoch,
+    [property: Id(1)] long Predecessor,
+    [property: Id(2)] TimeSpan WithheldFor,
+    [property: Id(3)] bool IsWhollyWithheld,
+    [property: Id(4)] long TokenCost,
+    [property: Id(5)] long Units,
+    [property: Id(6)] PartMemory[] Parts,
+    [property: Id(7)] WaiterMemory[] Promised,
+    [property: Id(8)] WaiterMemory[] Line);
+
+/// <summary>A part that is lent; see <see cref="TokenParts.Part"/>.</summary>
+[GenerateSerializer, Immutable, Alias("rt.PartMemory")]
+internal readonly record struct PartMemory(
+    [property: Id(0)] Borrower Holder,
+    [property: Id(1)] PartGrant Answer,
+    [property: Id(2)] long AnsweredRate,
+    [property: Id(3)] TimeSpan EndsIn,
+    [property: Id(4)] long HeldSequence,
+    [property: Id(5)] long HeldRate,
+    [property: Id(6)] int Room,
+    [property: Id(7)] long Rate,
+    [property: Id(8)] long GivenBack,
+    [property: Id(9)] long Alone,
+    [property: Id(10)] double Demand);
+
+/// <summary>A caller who waits.</summary>
+/// <param name="Node">Whose.</param>
+/// <param name="Channel">Likewise.</param>
+/// <param name="Sequence">Of his request.</param>
+/// <param name="Tokens">That he wants.</param>
+/// <param name="In">When they are his, or when he is to ask again.</param>
+[GenerateSerializer, Immutable, Alias("rt.WaiterMemory")]
+internal readonly record struct WaiterMemory(
+    [property: Id(0)] Guid Node, [property: Id(1)] int Channel, [property: Id(2)] long Sequence, [property: Id(3)] int Tokens, [property: Id(4)] TimeSpan In);
