@@ -1,6 +1,8 @@
 namespace ReliabilityToolkit.Orleans;
 
-/// <summary>What outlives the silo on which a limiter, breaker or bulkhead happens to live. What each mode promises is in docs/guarantees.md.</summary>
+/// <summary>
+/// What outlives the silo on which a limiter, breaker or bulkhead happens to live. What each mode promises is in docs/guarantees.md.
+/// </summary>
 public enum Durability
 {
     /// <summary>

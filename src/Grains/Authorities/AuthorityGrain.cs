@@ -20,7 +20,8 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     private TMachine? _machine;
     private Retention _retention;
     private long _anonymous;
-    private Tenure<TMemory>? _tenure; // where a record is kept
+    private Tenure? _tenure; // where a record is kept
+    private RecordKeeper<TMemory>? _keeper; // likewise
     private Carried<TMemory>? _carried;
 
     protected NodeClock Clock { get; } = clock;
@@ -36,7 +37,9 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     /// <summary>What was answered to requests that may come again.</summary>
     protected AnswerLog<TAnswer> Answers { get; } = new();
 
-    /// <summary>Takes over what there is to be taken over. Where no record is kept, and nothing moved here, a machine is made for the first request.</summary>
+    /// <summary>
+    /// Takes over what there is to be taken over. Where no record is kept, and nothing moved here, a machine is made for the first request.
+    /// </summary>
     /// <exception cref="AuthorityUnavailableException">The storage does not answer, or what it has cannot be read.</exception>
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
@@ -51,13 +54,11 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         }
 
         var policies = source.Current;
-        var tenure = new Tenure<TMemory>(
-            Clock, records.Open<TMemory>(this.GetGrainId(), GrainContext.ActivationId.ToString()), policy, durability);
+        _tenure = new Tenure(durability, policy.RecordLate);
+        _keeper = new RecordKeeper<TMemory>(Clock, _tenure, records.Open<TMemory>(this.GetGrainId(), GrainContext.ActivationId.ToString()));
         try
         {
-            Begin(policy, policies, await tenure.BeginAsync(NewEpoch(), _carried));
-            tenure.HasBegun(_machine!.Decrees);
-            _tenure = tenure;
+            Begin(policy, policies, await _keeper.BeginAsync(NewEpoch(), _carried));
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -70,11 +71,11 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         source.Unfollow(this);
-        if (_tenure is null || _machine is null)
+        if (_keeper is null || _machine is null)
             return;
         try
         {
-            await _tenure.EndAsync(_machine, _machine.MemorableUntil > Clock.Now);
+            await _keeper.EndAsync(_machine, _machine.MemorableUntil > Clock.Now);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -85,10 +86,10 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     /// <inheritdoc/>
     public void OnDehydrate(IDehydrationContext dehydrationContext)
     {
-        if (_machine is null || _machine.HasSuccessor || _tenure?.Record.IsLost == true)
+        if (_machine is null || _machine.HasSuccessor || _keeper?.IsLost == true)
             return;
         var carried = new Carried<TMemory>(
-            GrainContext.ActivationId.ToString(), _tenure?.Record.Exists == true, _machine.Epoch, _machine.Capture(Clock.Now, isWhole: true));
+            GrainContext.ActivationId.ToString(), _tenure?.HasRecord == true, _machine.Epoch, _machine.Capture(Clock.Now, isWhole: true));
         dehydrationContext.TryAddValue(RecordStore.Name, carried);
     }
 
@@ -214,7 +215,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     private async ValueTask<TResult> DoLaterAsync<TArgument, TResult>(
         TArgument argument, Func<TMachine, TArgument, Instant, TResult> verb, bool outlivesPolicy)
     {
-        await OnRecordAsync(static (tenure, machine) => tenure.ProveAsync(machine));
+        await OnRecordAsync(static (keeper, machine) => keeper.WriteAsync(machine));
         var now = Clock.Now;
         if (!_tenure!.MayDecide(now))
             throw AuthorityUnavailableException.ForRecord(Name, "it took too long to show that no other has taken its place.");
@@ -224,20 +225,20 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     // Nobody hears what may be forgotten.
     private async ValueTask<TResult> AnswerLaterAsync<TResult>(TResult result)
     {
-        await OnRecordAsync(static (tenure, machine) => tenure.CatchUpAsync(machine));
+        await OnRecordAsync(static (keeper, machine) => keeper.CatchUpAsync(machine));
         return result;
     }
 
-    private async Task OnRecordAsync(Func<Tenure<TMemory>, TMachine, Task> write)
+    private async Task OnRecordAsync(Func<RecordKeeper<TMemory>, TMachine, Task> write)
     {
         try
         {
-            await write(_tenure!, _machine!);
+            await write(_keeper!, _machine!);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             LogNoRecord(Name, e);
-            if (_tenure!.Record.IsLost)
+            if (_keeper!.IsLost)
                 DeactivateOnIdle(); // whoever asks again finds the other
             throw AuthorityUnavailableException.ForRecord(Name, e.Message);
         }
@@ -247,7 +248,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     {
         try
         {
-            await OnRecordAsync(static (tenure, machine) => tenure.ProveAsync(machine));
+            await OnRecordAsync(static (keeper, machine) => keeper.WriteAsync(machine));
         }
         catch (AuthorityUnavailableException)
         {

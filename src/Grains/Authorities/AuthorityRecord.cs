@@ -40,5 +40,6 @@ internal sealed class AuthorityRecord
 /// <param name="Epoch">Its own.</param>
 /// <param name="Memory">What it knew.</param>
 [GenerateSerializer, Immutable, Alias("rt.Carried`1")]
-internal sealed record Carried<TMemory>([property: Id(0)] string Owner, [property: Id(1)] bool HasRecord, [property: Id(2)] long Epoch, [property: Id(3)] TMemory Memory)
+internal sealed record Carried<TMemory>(
+    [property: Id(0)] string Owner, [property: Id(1)] bool HasRecord, [property: Id(2)] long Epoch, [property: Id(3)] TMemory Memory)
     where TMemory : class;

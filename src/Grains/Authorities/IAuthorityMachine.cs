@@ -25,7 +25,7 @@ internal interface IRemembers<out TMemory>
     /// <summary>Whether a successor that knows nothing of it would be more generous than is promised even where a record may be made late.</summary>
     bool IsWorthRecording { get; }
 
-    /// <summary>How often it has decided something that must outlive it: nobody hears of that before it is recorded.</summary>
+    /// <summary>How often, since it began, it has decided something that must outlive it: nobody hears of that before it is recorded.</summary>
     long Decrees { get; }
 
     /// <summary>What it knows, for a successor.</summary>

@@ -18,10 +18,6 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
     private AuthorityRecord? _content; // as it was last known to be; null: there is none
     private bool _isUnsure; // whether that is still so: a write got no answer
 
-    public bool Exists => _content is not null;
-
-    public string Owner => owner;
-
     /// <summary>Whether another activation has taken it: this one decides nothing any more.</summary>
     public bool IsLost { get; private set; }
 
@@ -79,7 +75,7 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
         RecordMeter.Written.Add(1);
     });
 
-    private GrainState<AuthorityRecord> ToState(AuthorityRecord content) => new(content, _tag!) { RecordExists = Exists };
+    private GrainState<AuthorityRecord> ToState(AuthorityRecord content) => new(content, _tag!) { RecordExists = _content is not null };
 
     private async Task LookAsync()
     {

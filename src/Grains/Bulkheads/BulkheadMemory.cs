@@ -6,7 +6,6 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="WithheldFor">So long it lends nothing new.</param>
 /// <param name="LastNumber">Of a grant.</param>
 /// <param name="Version">Of what the nodes were told.</param>
-/// <param name="Decrees">How often it was closed and reopened.</param>
 /// <param name="IsClosed">Whether it is.</param>
 /// <param name="HighWaterMark">The most that were lent at once.</param>
 /// <param name="Loans">What is lent, and who waits; those heard last at the end.</param>
@@ -17,10 +16,9 @@ internal sealed record BulkheadMemory(
     [property: Id(2)] TimeSpan WithheldFor,
     [property: Id(3)] long LastNumber,
     [property: Id(4)] long Version,
-    [property: Id(5)] long Decrees,
-    [property: Id(6)] bool IsClosed,
-    [property: Id(7)] long HighWaterMark,
-    [property: Id(8)] LoanMemory[] Loans);
+    [property: Id(5)] bool IsClosed,
+    [property: Id(6)] long HighWaterMark,
+    [property: Id(7)] LoanMemory[] Loans);
 
 /// <summary>A node that holds slots or waits for some; see <see cref="SlotLoans.Loan"/>.</summary>
 [GenerateSerializer, Immutable, Alias("rt.LoanMemory")]

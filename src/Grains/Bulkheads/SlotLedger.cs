@@ -262,7 +262,6 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, 
             _withheldUntil.After(now),
             _lastNumber,
             _version,
-            Decrees,
             IsClosed,
             HighWaterMark,
             isWhole ? _loans.Capture(now) : []);
@@ -272,7 +271,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, 
     {
         (_bornAt, _withheldUntil) = (new Instant(now.Ticks - memory.Age.Ticks), now + memory.WithheldFor);
         (_lastNumber, _version, _hintedVersion) = (memory.LastNumber, memory.Version, memory.Version);
-        (Decrees, IsClosed, HighWaterMark) = (memory.Decrees, memory.IsClosed, memory.HighWaterMark);
+        (IsClosed, HighWaterMark) = (memory.IsClosed, memory.HighWaterMark);
         foreach (var loan in memory.Loans)
             _line.Resume(_loans.Resume(loan, now), loan);
         _mustCallBack = true;

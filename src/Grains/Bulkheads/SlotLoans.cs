@@ -31,7 +31,9 @@ internal sealed class SlotLoans
 
     public Loan? Find(Borrower borrower) => _byBorrower.GetValueOrDefault(borrower);
 
-    /// <summary>All that is lent, and who waits, for the authority that carries on; without direct callers who wait, for their calls have been cut.</summary>
+    /// <summary>
+    /// All that is lent, and who waits, for the authority that carries on; without direct callers who wait, for their calls have been cut.
+    /// </summary>
     public LoanMemory[] Capture(Instant now) =>
     [
         .. Alive.Where(static loan => loan.Slots > 0 || (loan.Waiting > 0 && !loan.IsDirect)).Select(loan => new LoanMemory(

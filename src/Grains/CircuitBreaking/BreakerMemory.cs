@@ -5,7 +5,6 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="UnknownFor">So long there may be nodes, of which it knows nothing, that one before it lent a verdict.</param>
 /// <param name="Version">Of what the nodes were told.</param>
 /// <param name="LastNumber">Of a trial or generation.</param>
-/// <param name="Decrees">Changes that must not be forgotten.</param>
 /// <param name="ForAll">The state for all nodes.</param>
 /// <param name="Trials">Under way.</param>
 /// <param name="Holders">The nodes that were lent a verdict.</param>
@@ -15,10 +14,9 @@ internal sealed record BreakerMemory(
     [property: Id(1)] TimeSpan UnknownFor,
     [property: Id(2)] long Version,
     [property: Id(3)] long LastNumber,
-    [property: Id(4)] long Decrees,
-    [property: Id(5)] StatesMemory ForAll,
-    [property: Id(6)] TrialMemory[] Trials,
-    [property: Id(7)] VerdictMemory[] Holders);
+    [property: Id(4)] StatesMemory ForAll,
+    [property: Id(5)] TrialMemory[] Trials,
+    [property: Id(6)] VerdictMemory[] Holders);
 
 /// <summary>A node that was lent a verdict; see <see cref="VerdictHolders.Holder"/>.</summary>
 [GenerateSerializer, Immutable, Alias("rt.VerdictMemory")]

@@ -64,7 +64,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
     public bool HasSuccessor { get; private set; }
 
     /// <inheritdoc/>
-    public bool IsWorthRecording => Decrees > 0;
+    public bool IsWorthRecording => Decrees > 0 || _forAll.State != CircuitState.Closed;
 
     /// <inheritdoc/>
     /// <remarks>That a cool-down is over, a successor finds out by itself.</remarks>
@@ -218,7 +218,6 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
             _admittedUntil.After(now),
             _version,
             _trials.LastNumber,
-            Decrees,
             _forAll.Capture(now),
             isWhole ? _trials.Capture(now, circuit => circuit == _forAll) : [],
             isWhole ? _holders.Capture(now) : []);
@@ -229,7 +228,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
 
     private void Resume(BreakerMemory memory, Instant then, Instant now)
     {
-        (_version, _hint, _hinted, Decrees) = (memory.Version, memory.Version, memory.Version, memory.Decrees);
+        (_version, _hint, _hinted) = (memory.Version, memory.Version, memory.Version);
         _admittedUntil = now + memory.UnknownFor;
         _trials.LastNumber = memory.LastNumber;
         _forAll.Resume(memory.ForAll, then);

@@ -45,4 +45,8 @@ internal readonly record struct PartMemory(
 /// <param name="In">When they are his, or when he is to ask again.</param>
 [GenerateSerializer, Immutable, Alias("rt.WaiterMemory")]
 internal readonly record struct WaiterMemory(
-    [property: Id(0)] Guid Node, [property: Id(1)] int Channel, [property: Id(2)] long Sequence, [property: Id(3)] int Tokens, [property: Id(4)] TimeSpan In);
+    [property: Id(0)] Guid Node,
+    [property: Id(1)] int Channel,
+    [property: Id(2)] long Sequence,
+    [property: Id(3)] int Tokens,
+    [property: Id(4)] TimeSpan In);

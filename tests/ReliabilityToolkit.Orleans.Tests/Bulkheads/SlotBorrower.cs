@@ -19,33 +19,40 @@ internal sealed class SlotBorrower(int number) : INodeObserver
     public SlotsGrant Ask(SlotLedger ledger, Instant now, int callers = 0) =>
         Ask(ledger, now, callers == 0 ? [] : [new SlotsAsk(1, callers, true)]);
 
-    public SlotsGrant Ask(SlotLedger ledger, Instant now, SlotsAsk[] asks, int spare = 0, int? inUse = null)
-    {
-        Last = new SlotsRequest(
-            Holder,
-            ++Sequence,
-            Epoch,
-            Version,
-            Held,
-            inUse ?? Held,
-            asks.Length == 0 ? null : asks,
-            asks.Where(static ask => ask.MayWait).Sum(static ask => ask.Callers),
-            spare,
-            $"node {number}",
-            this);
-        var grant = ledger.Renew(Last, now);
-        if (grant.Sequence != Sequence)
-            return grant;
-        (Epoch, Version) = (grant.Epoch, grant.Version);
-        Held = grant.Kept + grant.Slots + grant.Spare;
-        return grant;
-    }
+    public SlotsGrant Ask(SlotLedger ledger, Instant now, SlotsAsk[] asks, int spare = 0, int? inUse = null) =>
+        Take(ledger.Renew(Next(asks, spare, inUse), now));
+
+    /// <summary>As the first, of the grain.</summary>
+    public async ValueTask<SlotsGrant> AskAsync(IBulkheadProtocol grain, int callers) =>
+        Take(await grain.RenewAsync(Next(callers == 0 ? [] : [new SlotsAsk(1, callers, true)]), default));
 
     /// <summary>Says that it holds so many fewer.</summary>
     public SlotsGrant GiveBack(SlotLedger ledger, Instant now, int slots = 1, int callers = 0)
     {
         Held -= slots;
         return Ask(ledger, now, callers);
+    }
+
+    private SlotsRequest Next(SlotsAsk[] asks, int spare = 0, int? inUse = null) => Last = new SlotsRequest(
+        Holder,
+        ++Sequence,
+        Epoch,
+        Version,
+        Held,
+        inUse ?? Held,
+        asks.Length == 0 ? null : asks,
+        asks.Where(static ask => ask.MayWait).Sum(static ask => ask.Callers),
+        spare,
+        $"node {number}",
+        this);
+
+    private SlotsGrant Take(in SlotsGrant grant)
+    {
+        if (grant.Sequence != Sequence)
+            return grant;
+        (Epoch, Version) = (grant.Epoch, grant.Version);
+        Held = grant.Kept + grant.Slots + grant.Spare;
+        return grant;
     }
 
     void INodeObserver.Changed(int channel, long epoch, long version, int wanted) => throw new NotSupportedException();
