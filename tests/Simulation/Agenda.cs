@@ -95,6 +95,9 @@ internal enum What
 
     /// <summary>A fault of the world.</summary>
     Fault,
+
+    /// <summary>Something else.</summary>
+    Do,
 }
 
 /// <summary>One thing that is to happen.</summary>

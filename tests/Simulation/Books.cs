@@ -21,6 +21,9 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
     private readonly PriorityQueue<RequestKey, Instant> _promises = new();
     private readonly HashSet<RequestKey> _answered = [];
     private RateLimiterPolicy _policy = policy;
+    private readonly Dictionary<RequestKey, (Instant At, int Tokens)> _promisedBefore = [];
+    private readonly Dictionary<RequestKey, (Instant At, int Tokens)> _owed = [];
+    private long _carried;
     private RateLimiterPolicy? _policyToCome;
     private Instant _policyComesAt;
 
@@ -79,6 +82,41 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
         _answered.Add(key);
     }
 
+    /// <summary>Another activation carries on, and remembers what is lent and promised, but not what was answered.</summary>
+    /// <param name="away">For so long nobody was there: who had been promised tokens has them, and it serves them by so much later.</param>
+    public void CarriedOn(TimeSpan away)
+    {
+        _spentFor.Clear();
+        foreach (var (key, promise) in _promisedBefore)
+        {
+            // Whoever asks again is promised others.
+            var again = key with { Node = Guid.AllBitsSet, Sequence = ++_carried };
+            _owed[again] = (promise.At + away, promise.Tokens);
+            if (_promised.Remove(key, out var open))
+            {
+                _promised.Add(again, open);
+                _promises.Enqueue(again, open.At);
+            }
+        }
+
+        foreach (var node in _underWay.Keys)
+        {
+            if (authority.Ledger.Parts.Find(node.Stock.Holder) is not { IsEnded: false })
+                _underWay.Remove(node);
+        }
+    }
+
+    /// <summary>It has said goodbye.</summary>
+    public void Left()
+    {
+        _promisedBefore.Clear();
+        foreach (var (key, promise) in _promised)
+            _promisedBefore[key] = (promise.At, promise.Tokens);
+        foreach (var (key, owed) in _owed)
+            _promisedBefore[key] = owed;
+        _owed.Clear();
+    }
+
     public void Cancelled(RequestKey key)
     {
         if (_promised.TryGetValue(key, out var promise) && promise.At > world.Now)
@@ -105,7 +143,7 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
                 return;
             if (policyAt < promiseAt)
                 SettlePolicy();
-            else if (_promises.Dequeue() == key && _promised.Remove(key, out var promise))
+            else if (_promises.Dequeue() == key && _promised.TryGetValue(key, out var promise) && promise.At == at && _promised.Remove(key))
                 world.AdmittedThere(promise.Node, authority, promise.Tokens, promise.At); // a promise is an admission at its instant
         }
     }
@@ -139,6 +177,14 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
                 all += (Int128)grant.Tokens * rest.Cost;
             if (isHeld && (part.Sequence == known.HeldSequence || part.Sequence == known.Answer.Sequence))
                 all += (Int128)Math.Clamp(givenBack - known.GivenBack, 0, RoomGivenBack(known, part, rest)) * rest.Cost;
+        }
+
+        foreach (var (key, owed) in _owed)
+        {
+            if (owed.At <= world.Now)
+                _owed.Remove(key);
+            else if (!_promised.ContainsKey(key))
+                all -= (Int128)owed.Tokens * rest.Cost; // he has had them
         }
 
         if (all * _policy.Period.Ticks > _ceiling.LevelAt(world.Now) * rest.Cost)

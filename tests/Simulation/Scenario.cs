@@ -110,6 +110,17 @@ internal sealed record Scenario
     /// <summary>Whether the lost activation lives on, and is heard by some for a while.</summary>
     public bool LivesOn { get; init; }
 
+    /// <summary>What is recorded. Where that is fenced, of a lost activation that lives on all is promised; where it is durable, it does not.</summary>
+    public Durability Durability { get; init; }
+
+    public bool RecordsLate { get; init; }
+
+    /// <summary>The share of writes of records that get no answer.</summary>
+    public double FailingWrites { get; init; }
+
+    /// <summary>How often in a second the activation says goodbye, and another carries on.</summary>
+    public double Moves { get; init; }
+
     /// <summary>How often in a second the policy changes.</summary>
     public double PolicyChanges { get; init; }
 
@@ -159,10 +170,26 @@ internal sealed record Scenario
         var most = Math.Min(scenario.MostTokens, scenario.Burst);
         var lines = (scenario.Nodes + 1) * scenario.QueueLimit * most; // tokens for which somebody may wait at the end
         scenario = scenario with { MostTokens = most, Drain = 3 + (1.0 * lines / rate) };
+        scenario = scenario.OnRecord(new Chances(seed ^ 0x4EC0_4D5E));
         return chances.Is(0.1) ? scenario.WithoutFaults() with { Traffic = Traffic.ComingBack, Attempts = 0, Waiters = 0 }
             : chances.Is(0.1) ? scenario.WithoutFaults() : scenario;
 
         double Some(double least, double most) => chances.Is(0.4) ? least + (chances.Next() * (most - least)) : 0;
+    }
+
+    // Half of the worlds in which activations are lost keep records; in a third of all they move.
+    private Scenario OnRecord(Chances chances)
+    {
+        var scenario = chances.Is(0.3) ? this with { Moves = 0.3 + chances.Next() } : this;
+        if (chances.Is(0.5))
+            return scenario;
+        var isFenced = LivesOn || chances.Is(0.3);
+        return scenario with
+        {
+            Durability = isFenced ? Durability.Fenced : Durability.Durable,
+            Drain = Drain + LeaseTerm.OfOwnership.TotalSeconds + 1,
+            FailingWrites = chances.One(0, 0, 0.1, 0.5),
+        };
     }
 
     public Scenario WithoutFaults() => this with
@@ -179,6 +206,8 @@ internal sealed record Scenario
         Late = 0,
         Losses = 0,
         LivesOn = false,
+        Moves = 0,
+        FailingWrites = 0,
         PolicyChanges = 0,
     };
 

@@ -4,7 +4,7 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 internal sealed class SimulatedAuthority
 {
     private readonly World _world;
-    private readonly AnswerLog<TokenGrant> _answers = new();
+    private AnswerLog<TokenGrant> _answers = new();
     private readonly Dictionary<Borrower, Instant> _heardAt = [];
     private bool _hasSuccessor;
 
@@ -21,7 +21,31 @@ internal sealed class SimulatedAuthority
 
     public long Burst => Ledger.Describe(_world.Now).Burst;
 
-    public TokenLedger Ledger { get; }
+    public TokenLedger Ledger { get; private set; }
+
+    /// <summary>Its record, where one is kept.</summary>
+    public Office<LimiterMemory>? Office { get; set; }
+
+    /// <summary>Whether it may answer at all.</summary>
+    public bool MayDecide => Office is null || Office.MayDecide(Ledger);
+
+    /// <summary>Another activation carries on.</summary>
+    public void CarryOn(TokenLedger ledger, Office<LimiterMemory>? office, TimeSpan away)
+    {
+        foreach (var node in _heardAt.Keys)
+            _heardAt[node] += away;
+        (Ledger, Office, _answers) = (ledger, office, new AnswerLog<TokenGrant>());
+        Books.CarriedOn(away);
+    }
+
+    /// <summary>Says something, when what it has decided is recorded.</summary>
+    public void Answer(Action say)
+    {
+        if (Office is null)
+            say();
+        else
+            Office.Answer(Ledger, say);
+    }
 
     public Books Books { get; }
 

@@ -26,6 +26,10 @@ internal sealed class World
     private Instant _policyKeptUntil;
     private Instant _raisedUntil = Instant.Never;
     private Instant _oldDiesAt;
+    private readonly Archive<LimiterMemory> _archive;
+    private bool _isNobodyThere;
+    private Instant _leftAt;
+    private int _offices;
     private readonly List<Letter>? _held;
     private Instant _centralShortAt;
     private bool _isOneMoreComingBack;
@@ -48,7 +52,11 @@ internal sealed class World
         _faultsEnd = At(scenario.Seconds * scenario.Faulty);
         _end = At(scenario.Seconds + scenario.Drain);
         _measuredFrom = At(scenario.WarmUp);
-        _authorities.Add(new SimulatedAuthority(this, new(1, Predecessor.None), Told(_policy), _policy));
+        _archive = new Archive<LimiterMemory>(_chances, Plan, scenario.FailingWrites);
+        if (scenario.Durability == Durability.Volatile)
+            _authorities.Add(new SimulatedAuthority(this, new(1, Predecessor.None), Told(_policy), _policy));
+        else
+            Begin();
         _nodes = new SimulatedNode[scenario.Nodes];
         _rates = new double[scenario.Nodes];
         _hearsOld = new bool[scenario.Nodes];
@@ -72,6 +80,7 @@ internal sealed class World
         Crash,
         Loss,
         PolicyChange,
+        Move,
     }
 
     public Scenario Scenario { get; }
@@ -94,7 +103,8 @@ internal sealed class World
     public bool IsMeasured => Now >= _measuredFrom && Now < _arrivalsEnd;
 
     /// <summary>Whether a message may not come.</summary>
-    public bool CanFail => Scenario.Loss > 0 || Scenario.Delay > 0 || Scenario.Partitions > 0 || Scenario.Losses > 0 || Scenario.Pauses > 0;
+    public bool CanFail => Scenario.Loss > 0 || Scenario.Delay > 0 || Scenario.Partitions > 0 || Scenario.Losses > 0 || Scenario.Pauses > 0
+        || Scenario.Moves > 0 || Scenario.FailingWrites > 0;
 
     public bool HasFaults => CanFail || Scenario.Duplication > 0 || Scenario.Crashes > 0 || Scenario.Drift > 0 || Scenario.PolicyChanges > 0;
 
@@ -149,6 +159,8 @@ internal sealed class World
 
         PassUntil(end);
     }
+
+    private void Plan(TimeSpan after, Action action) => _agenda.Plan(Now + after, What.Do, null, action);
 
     public void Plan(What what, SimulatedNode node, TimeSpan after, object? message = null) => _agenda.Plan(Now + after, what, node, message);
 
@@ -227,7 +239,7 @@ internal sealed class World
     /// </summary>
     public void StartedUnaware(SimulatedAuthority authority)
     {
-        if (authority == _authorities[0])
+        if (authority == _authorities[0] || Scenario.Durability != Durability.Volatile)
             return;
         _whole.Raise(_policy.Burst, Now);
         _raisedUntil = authority.BornAt + LeaseTerm.OfPart;
@@ -239,7 +251,7 @@ internal sealed class World
     {
         if (Scenario.ChecksBooks)
             authority.Books.Admitted(tokens, at);
-        if (Scenario.LivesOn)
+        if (Scenario.LivesOn && Scenario.Durability != Durability.Fenced)
             return; // of two that live at once nothing is promised but what each promises by itself
         _whole.Take(tokens, at);
     }
@@ -346,6 +358,9 @@ internal sealed class World
             case What.Fault:
                 OnFault((Fault)entry.Message!);
                 break;
+            case What.Do:
+                ((Action)entry.Message!)();
+                break;
         }
     }
 
@@ -432,17 +447,20 @@ internal sealed class World
         var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
         _hearsOld[letter.Node.Number] ^= isOldAlive && _chances.Is(0.1);
         var authority = isOldAlive && _hearsOld[letter.Node.Number] ? _authorities[^2] : Authority;
+        if ((authority == Authority && _isNobodyThere) || !authority.MayDecide)
+            return;
         if (letter.PartRequest is { } request)
         {
-            var grant = authority.Renew(letter.Node, request);
-            if (grant.Sequence != 0)
-                Send(letter.Node, false, new Letter(letter.Node) { PartGrant = grant });
+            var part = authority.Renew(letter.Node, request);
+            if (part.Sequence != 0)
+                authority.Answer(() => Send(letter.Node, false, new Letter(letter.Node) { PartGrant = part }));
         }
         else if (letter.TokenRequest is { } asked)
         {
             try
             {
-                Send(letter.Node, false, new Letter(letter.Node) { Waiting = letter.Waiting, TokenGrant = authority.Acquire(letter.Node, asked) });
+                var grant = authority.Acquire(letter.Node, asked);
+                authority.Answer(() => Send(letter.Node, false, new Letter(letter.Node) { Waiting = letter.Waiting, TokenGrant = grant }));
                 letter.Waiting!.MovesBefore = authority.Books.Moves;
             }
             catch (ArgumentOutOfRangeException)
@@ -472,6 +490,7 @@ internal sealed class World
         (Fault.Crash, Scenario.Crashes),
         (Fault.Loss, Scenario.Losses),
         (Fault.PolicyChange, Scenario.PolicyChanges),
+        (Fault.Move, Scenario.Moves),
     ];
 
     private void PlanFault(Fault fault, double perSecond)
@@ -513,17 +532,72 @@ internal sealed class World
             case Fault.PolicyChange:
                 ChangePolicy();
                 break;
+            case Fault.Move:
+                Move();
+                break;
         }
     }
 
     private void LoseActivation()
     {
-        if (Now < _oldDiesAt || (_raisedUntil != Instant.Never && Now < _raisedUntil))
+        if (Now < _oldDiesAt || _isNobodyThere || (_raisedUntil != Instant.Never && Now < _raisedUntil))
             return; // one at a time
-        _authorities.Add(new SimulatedAuthority(this, new(Authority.Epoch + 1 + _chances.Next(0, 3), Predecessor.Possible), Told(_policy), _policy));
-        if (!Scenario.LivesOn)
+        if (Scenario.Durability != Durability.Volatile)
+            Begin();
+        else
+            _authorities.Add(new SimulatedAuthority(this, new(Authority.Epoch + 1 + _chances.Next(0, 3), Predecessor.Possible), Told(_policy), _policy));
+        if (!Scenario.LivesOn || Scenario.Durability != Durability.Volatile)
             return;
         _oldDiesAt = Now + (LeaseTerm.OfPart * 3 * _chances.Next());
+        for (var i = 0; i < _hearsOld.Length; i++)
+            _hearsOld[i] = _chances.Is(0.5);
+    }
+
+    // It says goodbye, and a while later another begins. Where no record is kept, what it knows moves with it.
+    private void Move()
+    {
+        if (Now < _oldDiesAt || _isNobodyThere)
+            return;
+        var (authority, then) = (Authority, Now);
+        (_isNobodyThere, _leftAt) = (true, Now);
+        authority.Books.Left();
+        if (Scenario.Durability != Durability.Volatile)
+        {
+            authority.Ledger.Describe(Now);
+            var memorableUntil = authority.Ledger.MemorableUntil;
+            authority.Office!.TryEnd(authority.Ledger, memorableUntil);
+            Plan(Away(), Begin);
+            return;
+        }
+
+        var memory = authority.Ledger.Capture(then, isWhole: true);
+        Plan(Away(), () =>
+        {
+            _isNobodyThere = false;
+            var heritage = new Heritage<LimiterMemory>(memory.Epoch, Predecessor.Finished, memory);
+            authority.CarryOn(new TokenLedger(Told(_policy), Now, heritage, Shares), null, Now - then);
+        });
+    }
+
+    private TimeSpan Away() => TimeSpan.FromMilliseconds(_chances.One(1, 20, 500, 3_000) * _chances.Next());
+
+    // An activation begins by its record. Where that cannot be written, another tries.
+    private void Begin()
+    {
+        _isNobodyThere = false;
+        var tenure = new Tenure(Scenario.Durability, Scenario.RecordsLate);
+        var office = new Office<LimiterMemory>(_archive, tenure, $"{++_offices}", () => Now, Plan);
+        var skew = LeaseTerm.ClocksApart * ((2 * _chances.Next()) - 1);
+        var newEpoch = _authorities.Count == 0 ? 1 : Authority.Epoch + 1 + _chances.Next(0, 3);
+        if (office.TryBegin(newEpoch, skew) is not { } heritage)
+            throw new BrokenPromiseException("Record", "nobody else writes while an activation begins");
+        if (heritage.Predecessor == Predecessor.Finished)
+            Authority.CarryOn(new TokenLedger(Told(_policy), Now, heritage, Shares), office, Now - _leftAt);
+        else
+            _authorities.Add(new SimulatedAuthority(this, heritage, Told(_policy), _policy) { Office = office });
+        if (heritage.Predecessor != Predecessor.Lost || !Scenario.LivesOn)
+            return;
+        _oldDiesAt = Now + (LeaseTerm.OfOwnership * 2 * _chances.Next());
         for (var i = 0; i < _hearsOld.Length; i++)
             _hearsOld[i] = _chances.Is(0.5);
     }

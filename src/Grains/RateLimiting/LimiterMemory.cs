@@ -8,8 +8,8 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="TokenCost">Units of a token.</param>
 /// <param name="Units">In the rest.</param>
 /// <param name="Parts">What is lent, that first which ends first.</param>
-/// <param name="Promised">Callers who have been promised an instant, in order.</param>
-/// <param name="Line">Those behind them, in order.</param>
+/// <param name="Told">What callers were promised who know their instants, in order.</param>
+/// <param name="Line">Who else waits, in order.</param>
 [GenerateSerializer, Immutable, Alias("rt.LimiterMemory")]
 internal sealed record LimiterMemory(
     [property: Id(0)] long Epoch,
@@ -19,7 +19,7 @@ internal sealed record LimiterMemory(
     [property: Id(4)] long TokenCost,
     [property: Id(5)] long Units,
     [property: Id(6)] PartMemory[] Parts,
-    [property: Id(7)] WaiterMemory[] Promised,
+    [property: Id(7)] PromiseMemory[] Told,
     [property: Id(8)] WaiterMemory[] Line);
 
 /// <summary>A part that is lent; see <see cref="TokenParts.Part"/>.</summary>
@@ -35,14 +35,21 @@ internal readonly record struct PartMemory(
     [property: Id(7)] long Rate,
     [property: Id(8)] long GivenBack,
     [property: Id(9)] long Alone,
-    [property: Id(10)] double Demand);
+    [property: Id(10)] double Demand,
+    [property: Id(11)] TimeSpan HeardAgo);
+
+/// <summary>What a caller was promised.</summary>
+/// <param name="Tokens">So many.</param>
+/// <param name="In">When they are his.</param>
+[GenerateSerializer, Immutable, Alias("rt.PromiseMemory")]
+internal readonly record struct PromiseMemory([property: Id(0)] int Tokens, [property: Id(1)] TimeSpan In);
 
 /// <summary>A caller who waits.</summary>
 /// <param name="Node">Whose.</param>
 /// <param name="Channel">Likewise.</param>
 /// <param name="Sequence">Of his request.</param>
 /// <param name="Tokens">That he wants.</param>
-/// <param name="In">When they are his, or when he is to ask again.</param>
+/// <param name="In">When he is to ask again.</param>
 [GenerateSerializer, Immutable, Alias("rt.WaiterMemory")]
 internal readonly record struct WaiterMemory(
     [property: Id(0)] Guid Node,

@@ -39,32 +39,34 @@ internal sealed class Reservations
     /// <summary>Whether this request waits here already.</summary>
     public bool Knows(RequestKey request) => _byRequest.ContainsKey(request);
 
-    /// <summary>Who waits, for the authority that carries on; without those who would have to be told through a call that has been cut.</summary>
-    public (WaiterMemory[] Promised, WaiterMemory[] Line) Capture(Instant now)
+    /// <summary>
+    /// Who waits, for the authority that carries on: those who know their instants, and those in line; without those who would have to be told through
+    /// a call that has been cut.
+    /// </summary>
+    public (PromiseMemory[] Told, WaiterMemory[] Line) Capture(Instant now)
     {
-        return (
-            [.. _promised.Where(static one => !one.IsFreed && one.Request.Node != Guid.Empty).Select(one => Memory(one, one.At))],
-            [.. _line.Where(static one => one.Request.Node != Guid.Empty).Select(one => Memory(one, one.AskAt))]);
-
-        WaiterMemory Memory(Reservation one, Instant at) =>
-            new(one.Request.Node, one.Request.Channel, one.Request.Sequence, one.Tokens, at.After(now));
+        var told = _promised.Where(static one => one.IsTold && !one.IsFreed).Select(one => new PromiseMemory(one.Tokens, one.At.After(now)));
+        var line = _promised.Where(static one => !one.IsTold && !one.IsFreed).Concat(_line)
+            .Where(static one => one.Request.Node != Guid.Empty)
+            .Select(one => new WaiterMemory(one.Request.Node, one.Request.Channel, one.Request.Sequence, one.Tokens, one.AskAt.After(now)));
+        return ([.. told], [.. line]);
     }
 
-    /// <summary>Goes on with them: each keeps his place, and what he was promised.</summary>
-    public void Resume(WaiterMemory[] promised, WaiterMemory[] line, Instant now)
+    /// <summary>
+    /// Goes on with them. Here the time in which nobody was there does not count, so who knows his instant has his tokens before they are spent here:
+    /// he cannot give them back, nor ask for them again, and nobody is promised any ahead of the last of these. (Promised are A at 2 s and B at 2.1 s;
+    /// nobody is there for 1 s, and here B's instant is 3.1 s. Were somebody else given A's, 3 s here, he came too late to come before B.)
+    /// </summary>
+    public void Resume(PromiseMemory[] told, WaiterMemory[] line, Instant now)
     {
-        foreach (var memory in promised)
+        foreach (var memory in told)
         {
-            var waiter = new Reservation(new RequestKey(memory.Node, memory.Channel, memory.Sequence), memory.Tokens) { At = now + memory.In };
-            Promised(waiter, _promised.AddLast(waiter));
+            _promised.AddLast(new Reservation(default, memory.Tokens) { At = now + memory.In, IsPromised = true, IsTold = true });
+            _promisedCount++;
         }
 
         foreach (var memory in line)
-        {
-            var waiter = new Reservation(new RequestKey(memory.Node, memory.Channel, memory.Sequence), memory.Tokens) { AskAt = now + memory.In };
-            Join(waiter);
-        }
-
+            Join(new Reservation(new RequestKey(memory.Node, memory.Channel, memory.Sequence), memory.Tokens) { AskAt = now + memory.In });
         NoteChange();
     }
 
@@ -107,6 +109,7 @@ internal sealed class Reservations
             PromiseFirst(place.Value, rest, now);
             if (place.Value.IsPromised)
             {
+                place.Value.IsTold = true;
                 at = place.Value.At;
                 return true;
             }
@@ -117,6 +120,7 @@ internal sealed class Reservations
             PromiseFirst(newcomer, rest, now);
             if (_line.Count == 0 && TryPromise(newcomer, rest, now, now))
             {
+                newcomer.IsTold = true;
                 at = newcomer.At;
                 return true;
             }
@@ -304,6 +308,9 @@ internal sealed class Reservations
 
         // Tokens of all who ever came into the line before him.
         public long Before { get; set; }
+
+        // He knows his instant, or may know it.
+        public bool IsTold { get; set; }
 
         // He went, and nobody has taken his instant.
         public bool IsFreed { get; set; }

@@ -215,7 +215,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     public LimiterMemory Capture(Instant now, bool isWhole)
     {
         Advance(now);
-        var (promised, line) = _waiting?.Capture(now) ?? ([], []);
+        var (told, line) = _waiting?.Capture(now) ?? ([], []);
         return new LimiterMemory(
             _epoch,
             _predecessor,
@@ -224,7 +224,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             _rest.Cost,
             _rest.Units,
             isWhole ? _parts?.Capture(now) ?? [] : [],
-            isWhole ? promised : [],
+            isWhole ? told : [],
             isWhole ? line : []);
     }
 
@@ -239,8 +239,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         LendOut();
         _rest.Hold(memory.Units, memory.TokenCost);
         _rest.Advance(now);
-        if (memory.Promised.Length + memory.Line.Length > 0)
-            (_waiting = new Reservations()).Resume(memory.Promised, memory.Line, now);
+        if (memory.Told.Length + memory.Line.Length > 0)
+            (_waiting = new Reservations()).Resume(memory.Told, memory.Line, now);
     }
 
     private TokenGrant Decide(in TokenRequest request, Instant now)
@@ -285,7 +285,8 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             return false;
         if (epoch == 0 || epoch == _epoch || epoch <= _predecessor)
             return true;
-        (_predecessor, _isWhollyWithheld, _withheldUntil) = (epoch, true, now + LeaseTerm.OfPart);
+        (_predecessor, _isWhollyWithheld) = (epoch, true);
+        _withheldUntil = Instant.Later(_withheldUntil, now + LeaseTerm.OfPart);
         LendOut();
         _waiting?.NoteChange();
         return true;

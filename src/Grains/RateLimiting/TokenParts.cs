@@ -48,7 +48,8 @@ internal sealed class TokenParts
             part.Rate,
             part.GivenBack,
             part.Alone,
-            part.Demand)),
+            part.Demand,
+            now - part.HeardAt)),
     ];
 
     /// <summary>Goes on with what was lent: nobody holds anything else, and each for as long as was left.</summary>
@@ -59,7 +60,7 @@ internal sealed class TokenParts
             var part = Of(memory.Holder);
             (part.Answer, part.AnsweredRate, part.EndsAt, part.HeldSequence) =
                 (memory.Answer, memory.AnsweredRate, now + memory.EndsIn, memory.HeldSequence);
-            (part.GivenBack, part.Alone, part.Demand, part.HeardAt) = (memory.GivenBack, memory.Alone, memory.Demand, now);
+            (part.GivenBack, part.Alone, part.Demand, part.HeardAt) = (memory.GivenBack, memory.Alone, memory.Demand, new Instant(now.Ticks - memory.HeardAgo.Ticks));
             Reserve(part, memory.Room, memory.HeldRate, memory.Rate);
             part.Place.List!.Remove(part.Place);
             (part.IsEnded ? _ended : _lent).AddLast(part.Place);
