@@ -87,6 +87,7 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
     public void CarriedOn(TimeSpan away)
     {
         _spentFor.Clear();
+        _owed.Clear();
         foreach (var (key, promise) in _promisedBefore)
         {
             // Whoever asks again is promised others.
@@ -114,7 +115,6 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
             _promisedBefore[key] = (promise.At, promise.Tokens);
         foreach (var (key, owed) in _owed)
             _promisedBefore[key] = owed;
-        _owed.Clear();
     }
 
     public void Cancelled(RequestKey key)

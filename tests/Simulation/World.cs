@@ -29,6 +29,7 @@ internal sealed class World
     private readonly Archive<LimiterMemory> _archive;
     private bool _isNobodyThere;
     private Instant _leftAt;
+    private Instant _policyChangedAt;
     private int _offices;
     private readonly List<Letter>? _held;
     private Instant _centralShortAt;
@@ -604,8 +605,9 @@ internal sealed class World
 
     private void ChangePolicy()
     {
-        if (Now < _policyKeptUntil || _raisedUntil != Instant.Never)
-            return;
+        if (Now < _policyKeptUntil || _raisedUntil != Instant.Never || (_isNobodyThere && _policyChangedAt > _leftAt))
+            return; // a policy that came and went while nobody was there was never in force
+        _policyChangedAt = Now;
         var rate = Math.Max(10, (int)(Scenario.Rate * _chances.One(0.2, 0.5, 1, 2)) / 10 * 10);
         var burst = Math.Max(1, (int)(Scenario.Burst * _chances.One(0.2, 0.5, 1, 2)));
         var policy = Policy(rate, burst, Scenario.QueueLimit);

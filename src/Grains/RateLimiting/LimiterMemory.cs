@@ -7,6 +7,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="IsWhollyWithheld">Nor is its room.</param>
 /// <param name="TokenCost">Units of a token.</param>
 /// <param name="Units">In the rest.</param>
+/// <param name="FullRate">Of the policy, in units per tick.</param>
 /// <param name="Parts">What is lent, that first which ends first.</param>
 /// <param name="Told">What callers were promised who know their instants, in order.</param>
 /// <param name="Line">Who else waits, in order.</param>
@@ -20,7 +21,8 @@ internal sealed record LimiterMemory(
     [property: Id(5)] long Units,
     [property: Id(6)] PartMemory[] Parts,
     [property: Id(7)] PromiseMemory[] Told,
-    [property: Id(8)] WaiterMemory[] Line);
+    [property: Id(8)] WaiterMemory[] Line,
+    [property: Id(9)] long FullRate);
 
 /// <summary>A part that is lent; see <see cref="TokenParts.Part"/>.</summary>
 [GenerateSerializer, Immutable, Alias("rt.PartMemory")]

@@ -225,12 +225,16 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             _rest.Units,
             isWhole ? _parts?.Capture(now) ?? [] : [],
             isWhole ? told : [],
-            isWhole ? line : []);
+            isWhole ? line : [],
+            _rest.FullRate);
     }
 
     private void Resume(LimiterMemory memory, Instant now, TimeSpan elapsed)
     {
-        var then = new Instant(now.Ticks - elapsed.Ticks);
+        // By the slower of the two policies: nobody knows since when the new one holds.
+        var rest = new TokenBucket(_policy, now);
+        var slower = Math.Min(1, (double)memory.FullRate * rest.Cost / ((double)memory.TokenCost * rest.FullRate));
+        var then = new Instant(now.Ticks - (long)(elapsed.Ticks * slower));
         (_predecessor, _isWhollyWithheld) = (memory.Predecessor, memory.IsWhollyWithheld);
         _withheldUntil = memory.WithheldFor > TimeSpan.Zero ? now + memory.WithheldFor : then;
         _rest = new TokenBucket(_policy, then);
