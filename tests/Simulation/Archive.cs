@@ -5,8 +5,8 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 /// </summary>
 /// <param name="chances">Of the world.</param>
 /// <param name="plan">What happens after a while.</param>
-/// <param name="failing">The share of writes that get no answer.</param>
-internal sealed class Archive<TMemory>(Chances chances, Action<TimeSpan, Action> plan, double failing)
+/// <param name="failing">The share of writes that get no answer, as of now.</param>
+internal sealed class Archive<TMemory>(Chances chances, Action<TimeSpan, Action> plan, Func<double> failing)
     where TMemory : class
 {
     /// <summary>The newest; null: there is none.</summary>
@@ -27,7 +27,7 @@ internal sealed class Archive<TMemory>(Chances chances, Action<TimeSpan, Action>
     /// <param name="done">Hears whether it was carried out; never, where it gets lost.</param>
     public void Write(AuthorityRecord? record, TMemory? memory, long tag, Action<bool> done)
     {
-        var fate = chances.Is(failing) ? chances.Next(0, 2) : 2;
+        var fate = chances.Is(failing()) ? chances.Next(0, 2) : 2;
         if (fate == 0)
             return;
         plan(Time(), () =>
@@ -64,10 +64,10 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
     private long _writes;
     private bool _isUnsure;
 
-    /// <summary>Takes the record over, if it can, and says what there was.</summary>
+    /// <summary>Takes the record over, and says what there was.</summary>
     /// <param name="newEpoch">Where it does not carry on.</param>
     /// <param name="skew">Of the wall clock by which the time since is reckoned.</param>
-    public Heritage<TMemory>? TryBegin(long newEpoch, TimeSpan skew)
+    public Heritage<TMemory> Begin(long newEpoch, TimeSpan skew)
     {
         var heritage = tenure.Inherit<TMemory>(archive.Record, archive.Memory, null, newEpoch, Utc(clock()) + skew);
         if (!tenure.MustWriteFirst)
@@ -83,7 +83,7 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
             CapturedAt = archive.Record?.CapturedAt ?? Utc(clock()),
         };
         if (!archive.TryWrite(taken, archive.Memory, archive.Tag))
-            return null;
+            throw new BrokenPromiseException("Record", "nobody else writes while an activation begins");
         _tag = archive.Tag;
         tenure.Recorded(clock(), 0);
         return heritage;
@@ -112,16 +112,17 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
     }
 
     /// <summary>It says goodbye, and is not there any more.</summary>
-    public bool TryEnd(IRemembers<TMemory> machine, Instant memorableUntil)
+    public void End(IRemembers<TMemory> machine, Instant memorableUntil)
     {
         tenure.End();
         var now = clock();
         _isUnsure |= _writing != 0; // the shell waits for it
         if (!Look() || machine.HasSuccessor)
-            return false;
-        return memorableUntil > now
-            ? archive.TryWrite(Compose(machine, now, isClean: true), machine.Capture(now, isWhole: true), _tag)
-            : archive.TryWrite(null, null, _tag);
+            return;
+        if (memorableUntil > now)
+            archive.TryWrite(Compose(machine, now, isClean: true), machine.Capture(now, isWhole: true), _tag);
+        else
+            archive.TryWrite(null, null, _tag);
     }
 
     private static DateTime Utc(Instant now) => new(DateTime.UnixEpoch.Ticks + now.Ticks, DateTimeKind.Utc);

@@ -26,11 +26,8 @@ internal sealed class World
     private Instant _policyKeptUntil;
     private Instant _raisedUntil = Instant.Never;
     private Instant _oldDiesAt;
-    private readonly Archive<LimiterMemory> _archive;
-    private bool _isNobodyThere;
-    private Instant _leftAt;
+    private readonly Succession<LimiterMemory> _succession;
     private Instant _policyChangedAt;
-    private int _offices;
     private readonly List<Letter>? _held;
     private Instant _centralShortAt;
     private bool _isOneMoreComingBack;
@@ -53,11 +50,12 @@ internal sealed class World
         _faultsEnd = At(scenario.Seconds * scenario.Faulty);
         _end = At(scenario.Seconds + scenario.Drain);
         _measuredFrom = At(scenario.WarmUp);
-        _archive = new Archive<LimiterMemory>(_chances, Plan, scenario.FailingWrites);
-        if (scenario.Durability == Durability.Volatile)
-            _authorities.Add(new SimulatedAuthority(this, new(1, Predecessor.None), Told(_policy), _policy));
-        else
+        _succession = new Succession<LimiterMemory>(
+            _chances, () => Now, Plan, () => scenario.FailingWrites, scenario.Durability, scenario.RecordsLate);
+        if (_succession.IsRecorded)
             Begin();
+        else
+            _authorities.Add(new SimulatedAuthority(this, new(1, Predecessor.None), Told(_policy), _policy));
         _nodes = new SimulatedNode[scenario.Nodes];
         _rates = new double[scenario.Nodes];
         _hearsOld = new bool[scenario.Nodes];
@@ -240,7 +238,7 @@ internal sealed class World
     /// </summary>
     public void StartedUnaware(SimulatedAuthority authority)
     {
-        if (authority == _authorities[0] || Scenario.Durability != Durability.Volatile)
+        if (authority == _authorities[0] || _succession.IsRecorded)
             return;
         _whole.Raise(_policy.Burst, Now);
         _raisedUntil = authority.BornAt + LeaseTerm.OfPart;
@@ -448,7 +446,7 @@ internal sealed class World
         var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
         _hearsOld[letter.Node.Number] ^= isOldAlive && _chances.Is(0.1);
         var authority = isOldAlive && _hearsOld[letter.Node.Number] ? _authorities[^2] : Authority;
-        if ((authority == Authority && _isNobodyThere) || !authority.MayDecide)
+        if ((authority == Authority && _succession.IsNobodyThere) || !authority.MayDecide)
             return;
         if (letter.PartRequest is { } request)
         {
@@ -541,59 +539,40 @@ internal sealed class World
 
     private void LoseActivation()
     {
-        if (Now < _oldDiesAt || _isNobodyThere || (_raisedUntil != Instant.Never && Now < _raisedUntil))
+        if (Now < _oldDiesAt || _succession.IsNobodyThere || (_raisedUntil != Instant.Never && Now < _raisedUntil))
             return; // one at a time
-        if (Scenario.Durability != Durability.Volatile)
+        if (_succession.IsRecorded)
             Begin();
         else
             _authorities.Add(new SimulatedAuthority(this, new(Authority.Epoch + 1 + _chances.Next(0, 3), Predecessor.Possible), Told(_policy), _policy));
-        if (!Scenario.LivesOn || Scenario.Durability != Durability.Volatile)
+        if (!Scenario.LivesOn || _succession.IsRecorded)
             return;
         _oldDiesAt = Now + (LeaseTerm.OfPart * 3 * _chances.Next());
         for (var i = 0; i < _hearsOld.Length; i++)
             _hearsOld[i] = _chances.Is(0.5);
     }
 
-    // It says goodbye, and a while later another begins. Where no record is kept, what it knows moves with it.
     private void Move()
     {
-        if (Now < _oldDiesAt || _isNobodyThere)
+        if (Now < _oldDiesAt || _succession.IsNobodyThere)
             return;
-        var (authority, then) = (Authority, Now);
-        (_isNobodyThere, _leftAt) = (true, Now);
+        var authority = Authority;
         authority.Books.Left();
-        if (Scenario.Durability != Durability.Volatile)
+        authority.Ledger.Describe(Now);
+        _succession.Move(authority.Ledger, authority.Ledger.MemorableUntil, authority.Office, heritage =>
         {
-            authority.Ledger.Describe(Now);
-            var memorableUntil = authority.Ledger.MemorableUntil;
-            authority.Office!.TryEnd(authority.Ledger, memorableUntil);
-            Plan(Away(), Begin);
-            return;
-        }
-
-        var memory = authority.Ledger.Capture(then, isWhole: true);
-        Plan(Away(), () =>
-        {
-            _isNobodyThere = false;
-            var heritage = new Heritage<LimiterMemory>(memory.Epoch, Predecessor.Finished, memory);
-            authority.CarryOn(new TokenLedger(Told(_policy), Now, heritage, Shares), null, Now - then);
+            if (heritage is { } moved)
+                authority.CarryOn(new TokenLedger(Told(_policy), Now, moved, Shares), null, Now - _succession.LeftAt);
+            else
+                Begin();
         });
     }
 
-    private TimeSpan Away() => TimeSpan.FromMilliseconds(_chances.One(1, 20, 500, 3_000) * _chances.Next());
-
-    // An activation begins by its record. Where that cannot be written, another tries.
     private void Begin()
     {
-        _isNobodyThere = false;
-        var tenure = new Tenure(Scenario.Durability, Scenario.RecordsLate);
-        var office = new Office<LimiterMemory>(_archive, tenure, $"{++_offices}", () => Now, Plan);
-        var skew = LeaseTerm.ClocksApart * ((2 * _chances.Next()) - 1);
-        var newEpoch = _authorities.Count == 0 ? 1 : Authority.Epoch + 1 + _chances.Next(0, 3);
-        if (office.TryBegin(newEpoch, skew) is not { } heritage)
-            throw new BrokenPromiseException("Record", "nobody else writes while an activation begins");
+        var (heritage, office) = _succession.Begin(_authorities.Count == 0 ? 1 : Authority.Epoch + 1 + _chances.Next(0, 3));
         if (heritage.Predecessor == Predecessor.Finished)
-            Authority.CarryOn(new TokenLedger(Told(_policy), Now, heritage, Shares), office, Now - _leftAt);
+            Authority.CarryOn(new TokenLedger(Told(_policy), Now, heritage, Shares), office, Now - _succession.LeftAt);
         else
             _authorities.Add(new SimulatedAuthority(this, heritage, Told(_policy), _policy) { Office = office });
         if (heritage.Predecessor != Predecessor.Lost || !Scenario.LivesOn)
@@ -605,7 +584,7 @@ internal sealed class World
 
     private void ChangePolicy()
     {
-        if (Now < _policyKeptUntil || _raisedUntil != Instant.Never || (_isNobodyThere && _policyChangedAt > _leftAt))
+        if (Now < _policyKeptUntil || _raisedUntil != Instant.Never || (_succession.IsNobodyThere && _policyChangedAt > _succession.LeftAt))
             return; // a policy that came and went while nobody was there was never in force
         _policyChangedAt = Now;
         var rate = Math.Max(10, (int)(Scenario.Rate * _chances.One(0.2, 0.5, 1, 2)) / 10 * 10);
