@@ -6,7 +6,7 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 internal sealed class BreakerAuthority
 {
     private readonly BreakerWorld _world;
-    private readonly AnswerLog<Obedience> _answers = new();
+    private AnswerLog<Obedience> _answers = new();
     private readonly Dictionary<Borrower, long> _heard = [];
     private readonly List<(CircuitOrder Order, BreakerNode Node, Instant Until)> _held = [];
     private readonly Dictionary<long, int> _rounds = [];
@@ -14,15 +14,15 @@ internal sealed class BreakerAuthority
     private readonly Dictionary<Borrower, List<long>> _given = [];
     private readonly HashSet<Borrower> _failing = [];
     private readonly HashSet<RequestKey> _thrown = [];
-    private readonly ReferenceBreaker? _reference;
+    private ReferenceBreaker? _reference;
     private (long Generation, CircuitState State) _last;
 
-    public BreakerAuthority(BreakerWorld world, long epoch, CircuitBreakerPolicy policy)
+    public BreakerAuthority(BreakerWorld world, in Heritage<BreakerMemory> heritage, CircuitBreakerPolicy policy)
     {
-        (_world, Epoch) = (world, epoch);
-        Circuit = new Circuit(policy, world.Now, new(epoch, Predecessor.None));
+        (_world, Epoch) = (world, heritage.Epoch);
+        Circuit = new Circuit(policy, world.Now, heritage);
         var scenario = world.Scenario;
-        if (scenario.Quorum == 1 && scenario.Ratio == 0 && scenario.Shedding is null && scenario.PolicyChanges == 0)
+        if (scenario.Quorum == 1 && scenario.Ratio == 0 && scenario.Shedding is null && scenario.PolicyChanges == 0 && heritage.Memory is null)
         {
             _reference = new ReferenceBreaker(
                 policy.FailureThreshold, policy.CoolDown.Ticks, policy.HalfOpenMaxCalls, policy.TrialLease.Ticks);
@@ -33,7 +33,36 @@ internal sealed class BreakerAuthority
 
     public long Epoch { get; }
 
-    public Circuit Circuit { get; }
+    public Circuit Circuit { get; private set; }
+
+    /// <summary>Its record, where one is kept.</summary>
+    public Office<BreakerMemory>? Office { get; set; }
+
+    /// <summary>Whether it may answer at all.</summary>
+    public bool MayDecide => Office is null || Office.MayDecide(Circuit);
+
+    /// <summary>
+    /// Another activation carries on. Whoever waits for an order to be obeyed asks again. The reference knows of no time that does not count: a
+    /// trial's.
+    /// </summary>
+    public void CarryOn(Circuit circuit, Office<BreakerMemory>? office)
+    {
+        if (Circuit.Describe(_world.Now).TrialsInFlight > 0 || circuit.Describe(_world.Now).TrialsInFlight > 0)
+            _reference = null;
+        (Circuit, Office, _answers) = (circuit, office, new AnswerLog<Obedience>());
+        _held.Clear();
+        _thrown.Clear();
+        Conclude();
+    }
+
+    /// <summary>Says something, when what it has decided is recorded.</summary>
+    public void Answer(Action say)
+    {
+        if (Office is null)
+            say();
+        else
+            Office.Answer(Circuit, say);
+    }
 
     public VerdictGrant Renew(BreakerNode node, in VerdictRequest request)
     {
@@ -159,7 +188,7 @@ internal sealed class BreakerAuthority
         var status = Circuit.Describe(now);
         if (status.Generation != _last.Generation)
         {
-            if (status.Cause == CircuitCause.Quorum && _failing.Count < _world.Scenario.Quorum)
+            if (_last != default && status.Cause == CircuitCause.Quorum && _failing.Count < _world.Scenario.Quorum)
                 throw new BrokenPromiseException("Quorum", $"opened for all, and {_failing.Count} nodes had failures");
             _failing.Clear();
             _last = (status.Generation, status.State);

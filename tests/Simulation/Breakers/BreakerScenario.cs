@@ -92,10 +92,22 @@ internal sealed record BreakerScenario
     /// <summary>Whether the lost activation lives on, and is heard by some for a while.</summary>
     public bool LivesOn { get; init; }
 
+    /// <summary>What is recorded. Where a lost activation lives on, it is fenced.</summary>
+    public Durability Durability { get; init; }
+
+    public bool RecordsLate { get; init; }
+
+    /// <summary>The share of writes of records that get no answer.</summary>
+    public double FailingWrites { get; init; }
+
+    /// <summary>How often in a second the activation says goodbye, and another carries on.</summary>
+    public double Moves { get; init; }
+
     public double PolicyChanges { get; init; }
 
     /// <summary>After so long without a fault it is closed again everywhere: two trials may have hung, and be waited for.</summary>
-    public TimeSpan HealsAfter => TimeSpan.FromMilliseconds(2 * (CoolDown + TrialLease)) + (LeaseTerm.OfVerdict * 2) + TimeSpan.FromSeconds(6);
+    public TimeSpan HealsAfter => TimeSpan.FromMilliseconds(2 * (CoolDown + TrialLease)) + (LeaseTerm.OfVerdict * 2) + TimeSpan.FromSeconds(6)
+        + (Durability == Durability.Fenced ? LeaseTerm.OfOwnership : default);
 
     public static BreakerScenario Draw(ulong seed)
     {
@@ -135,6 +147,7 @@ internal sealed record BreakerScenario
         };
         var longest = (8 * scenario.CallTime) + (4 * scenario.RoundTrip); // a trial that is well must be able to say so
         scenario = scenario with { TrialLease = Math.Max(scenario.TrialLease, (int)longest) };
+        scenario = scenario.OnRecord(new Chances(seed ^ 0x4EC0_4D5E));
         return chances.Is(0.15) ? scenario.WithoutFaults() : chances.Is(0.35) ? scenario.OutOfReach(chances) : scenario;
 
         double Some(double least, double most) => chances.Is(0.4) ? least + (chances.Next() * (most - least)) : 0;
@@ -158,6 +171,21 @@ internal sealed record BreakerScenario
         Drift = chances.One(0, 5_000),
     };
 
+    // Half of the worlds keep records; in a third of all activations move.
+    private BreakerScenario OnRecord(Chances chances)
+    {
+        var scenario = chances.Is(0.3) ? this with { Moves = 0.2 + (0.5 * chances.Next()) } : this;
+        if (chances.Is(0.5))
+            return scenario;
+        var isFenced = LivesOn || chances.Is(0.3);
+        return scenario with
+        {
+            Durability = isFenced ? Durability.Fenced : Durability.Durable,
+            RecordsLate = !isFenced && chances.Is(0.5),
+            FailingWrites = chances.One(0, 0, 0.1, 0.5),
+        };
+    }
+
     public BreakerScenario WithoutFaults() => this with
     {
         Loss = 0,
@@ -169,6 +197,8 @@ internal sealed record BreakerScenario
         Drift = 0,
         Losses = 0,
         LivesOn = false,
+        Moves = 0,
+        FailingWrites = 0,
         PolicyChanges = 0,
         Late = 0,
     };

@@ -22,6 +22,7 @@ internal sealed class BreakerWorld
     private readonly Instant _end;
     private CircuitBreakerPolicy _policy;
     private int _mostTrials;
+    private readonly Succession<BreakerMemory> _succession;
     private Instant _oldDiesAt;
     private bool _isIll;
     private double _canServe;
@@ -35,7 +36,17 @@ internal sealed class BreakerWorld
         var weather = new Weather(scenario.RoundTrip, scenario.Loss, scenario.Duplication, scenario.Delay);
         _stage = new Stage(weather, _chances, _faultsEnd);
         _end = _faultsEnd + scenario.HealsAfter;
-        _authorities.Add(new BreakerAuthority(this, 1L << 40, _policy));
+        _succession = new Succession<BreakerMemory>(
+            _chances,
+            () => Now,
+            Plan,
+            () => AreThereFaults ? scenario.FailingWrites : 0,
+            scenario.Durability,
+            scenario.RecordsLate);
+        if (_succession.IsRecorded)
+            Begin();
+        else
+            _authorities.Add(new BreakerAuthority(this, new(1L << 40, Predecessor.None), _policy));
         _hearsOld = new bool[scenario.Nodes];
         RejectedBy = new long[scenario.Nodes];
         _nodes = new BreakerNode[scenario.Nodes];
@@ -51,6 +62,7 @@ internal sealed class BreakerWorld
         _stage.Often(scenario.Pauses, () => _nodes[_chances.Next(0, _nodes.Length)].PauseUntil(Now + (LeaseTerm.OfVerdict * 2 * _chances.Next())));
         _stage.Often(scenario.Crashes, Crash);
         _stage.Often(scenario.Losses, LoseActivation);
+        _stage.Often(scenario.Moves, Move);
         _stage.Often(scenario.PolicyChanges, ChangePolicy);
         Plan(_faultsEnd + LastOrders - Now, Heal);
     }
@@ -105,8 +117,10 @@ internal sealed class BreakerWorld
             RequestsBeforeTheEnd++;
         _stage.Travel(node, isUp: true, () =>
         {
-            var grant = Hears(node).Renew(node, request);
-            _stage.Travel(node, isUp: false, () => _stage.Notice(node, () => node.OnAnswer(grant)));
+            if (Hears(node) is not { } authority)
+                return;
+            var grant = authority.Renew(node, request);
+            authority.Answer(() => _stage.Travel(node, isUp: false, () => _stage.Notice(node, () => node.OnAnswer(grant))));
         });
     }
 
@@ -121,7 +135,7 @@ internal sealed class BreakerWorld
     {
         if (order.Command == CircuitCommand.Reset)
         {
-            _bans.RemoveAll(ban => ban.Authority == authority);
+            _bans.RemoveAll(ban => ban.Authority == authority || _succession.IsRecorded);
             return;
         }
 
@@ -130,16 +144,16 @@ internal sealed class BreakerWorld
     }
 
     /// <summary>B1: when it has returned, it is obeyed.</summary>
-    public void Answer(BreakerNode node, BreakerAuthority authority, CircuitOrder order, Obedience obedience) =>
+    public void Answer(BreakerNode node, BreakerAuthority authority, CircuitOrder order, Obedience obedience) => authority.Answer(() =>
         _stage.Travel(node, isUp: false, () => _stage.Notice(node, () =>
         {
             if (!obedience.IsObeyed && _askedAgainAt.GetValueOrDefault(order.Id.Key) < Now)
                 AskAgain(node, order);
             else if (!obedience.IsObeyed)
                 return; // the same answer once more
-            else if (authority == Authority && Now >= _oldDiesAt + LeaseTerm.OfVerdict && _bans.Find(ban => ban.Order == order.Id.Key) is { } ban)
+            else if (IsHeld(authority) && _bans.Find(ban => ban.Order == order.Id.Key) is { } ban)
                 ban.BansFrom = Now < ban.BansFrom ? Now : ban.BansFrom;
-        }));
+        })));
 
     /// <summary>A call was let through.</summary>
     public void Began(BreakerNode node, in CircuitPass pass)
@@ -188,10 +202,15 @@ internal sealed class BreakerWorld
         return (isCancelled ? CircuitOutcome.Ignored : fails ? CircuitOutcome.Failed : CircuitOutcome.Succeeded, time);
     }
 
+    // Of one that is kept in memory alone nothing is promised while another lives.
+    private bool IsHeld(BreakerAuthority authority) =>
+        _succession.IsRecorded || (authority == Authority && Now >= _oldDiesAt + LeaseTerm.OfVerdict);
+
     private void CheckTrials(long trial, long generation)
     {
         var lender = _authorities.FindLast(authority => authority.Epoch <= trial)!;
-        var inHand = _trials.Count(other => other.Value.Until > Now && other.Key >= lender.Epoch && other.Key < lender.Epoch + (1L << 39));
+        var inHand = _trials.Count(other =>
+            other.Value.Until > Now && (_succession.IsRecorded || (other.Key >= lender.Epoch && other.Key < lender.Epoch + (1L << 39))));
         if (inHand > _mostTrials)
             throw new BrokenPromiseException("B2", $"{inHand} trials are under way, where {_mostTrials} may be");
         var status = lender.Circuit.Describe(Now);
@@ -219,11 +238,12 @@ internal sealed class BreakerWorld
             _nodes[number].OnArrival();
     });
 
-    private BreakerAuthority Hears(BreakerNode node)
+    private BreakerAuthority? Hears(BreakerNode node)
     {
         var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
         _hearsOld[node.Number] ^= isOldAlive && _chances.Is(0.1);
-        return isOldAlive && _hearsOld[node.Number] ? _authorities[^2] : Authority;
+        var heard = isOldAlive && _hearsOld[node.Number] ? _authorities[^2] : Authority;
+        return (heard == Authority && _succession.IsNobodyThere) || !heard.MayDecide ? null : heard;
     }
 
     private void ThrowSwitch()
@@ -240,7 +260,7 @@ internal sealed class BreakerWorld
             Plan(node, TimeSpan.FromMilliseconds(300 * i), () =>
             {
                 if (AreThereFaults)
-                    _stage.Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+                    _stage.Travel(node, isUp: true, () => Hears(node)?.Obey(node, order));
             });
     }
 
@@ -248,7 +268,7 @@ internal sealed class BreakerWorld
     {
         _askedAgainAt[order.Id.Key] = Now + (order.Hold / 2);
         if (AreThereFaults)
-            _stage.Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+            _stage.Travel(node, isUp: true, () => Hears(node)?.Obey(node, order));
     }
 
     private void Crash()
@@ -268,11 +288,49 @@ internal sealed class BreakerWorld
     {
         if (Now < _oldDiesAt)
             return; // one at a time
+        if (_succession.IsRecorded)
+        {
+            if (!_succession.IsNobodyThere)
+                Begin();
+            return;
+        }
+
+        if (_succession.IsNobodyThere)
+            return;
         _bans.Clear(); // what is kept in memory alone is forgotten
-        _authorities.Add(new BreakerAuthority(this, Authority.Epoch + (1L << 40), _policy));
+        _authorities.Add(new BreakerAuthority(this, new(Authority.Epoch + (1L << 40), Predecessor.None), _policy));
         if (!Scenario.LivesOn)
             return;
         _oldDiesAt = Now + (LeaseTerm.OfVerdict * 2 * _chances.Next());
+        for (var i = 0; i < _hearsOld.Length; i++)
+            _hearsOld[i] = _chances.Is(0.5);
+    }
+
+    private void Move()
+    {
+        if (Now < _oldDiesAt || _succession.IsNobodyThere)
+            return;
+        var authority = Authority;
+        authority.Circuit.Describe(Now);
+        _succession.Move(authority.Circuit, authority.Circuit.MemorableUntil, authority.Office, heritage =>
+        {
+            if (heritage is { } moved)
+                authority.CarryOn(new Circuit(_policy, Now, moved with { Elapsed = Now - _succession.LeftAt }), null);
+            else
+                Begin();
+        });
+    }
+
+    private void Begin()
+    {
+        var (heritage, office) = _succession.Begin((_authorities.Count == 0 ? 0 : Authority.Epoch) + (1L << 40), isExact: true);
+        if (heritage.Predecessor == Predecessor.Finished)
+            Authority.CarryOn(new Circuit(_policy, Now, heritage), office);
+        else
+            _authorities.Add(new BreakerAuthority(this, heritage, _policy) { Office = office });
+        if (heritage.Predecessor != Predecessor.Lost || !Scenario.LivesOn)
+            return;
+        _oldDiesAt = Now + (LeaseTerm.OfOwnership * 2 * _chances.Next());
         for (var i = 0; i < _hearsOld.Length; i++)
             _hearsOld[i] = _chances.Is(0.5);
     }
@@ -289,6 +347,12 @@ internal sealed class BreakerWorld
     // What was under way has arrived by now. However it stands, it opens once more, and must find out by itself that all is well.
     private void Heal()
     {
+        if (_succession.IsNobodyThere || !Authority.MayDecide)
+        {
+            Plan(TimeSpan.FromMilliseconds(100), Heal);
+            return;
+        }
+
         _bans.Clear();
         Authority.Obey(_nodes[0], new CircuitOrder(_nodes[0].Orders.Open(), CircuitCommand.Trip, null, default));
         if (Authority.Circuit.Describe(Now).State == CircuitState.Isolated)

@@ -85,7 +85,7 @@ internal sealed class BulkheadActor : INodeObserver, IActor
         var lot = Stock.Lot;
         if (lot.TryTake(slots, Glance))
         {
-            if (_waiting.Count > 0)
+            if (_waiting.Any(static one => one.Caller.Fate == SlotFate.InLine))
                 throw new BrokenPromiseException("K3", $"a newcomer on node {Number} overtakes {_waiting.Count} who wait");
             Admit(lot, slots);
             return null;
@@ -108,7 +108,7 @@ internal sealed class BulkheadActor : INodeObserver, IActor
         }
         else if (caller.Fate == SlotFate.Admitted)
         {
-            if (_waiting.Count > 0)
+            if (_waiting.Any(static one => one.Caller.Fate == SlotFate.InLine))
                 throw new BrokenPromiseException("K3", $"a newcomer on node {Number} overtakes {_waiting.Count} who wait");
             Admit(caller.Lot, slots);
         }

@@ -4,7 +4,7 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 internal sealed class BulkheadAuthority
 {
     private readonly BulkheadWorld _world;
-    private readonly AnswerLog<Obedience> _answers = new();
+    private AnswerLog<Obedience> _answers = new();
     private readonly List<(SlotOrder Order, BulkheadActor Node, Instant Until)> _held = [];
     private readonly HashSet<RequestKey> _given = [];
     private readonly Dictionary<Borrower, Waiter> _line = [];
@@ -18,7 +18,31 @@ internal sealed class BulkheadAuthority
 
     public long Epoch { get; }
 
-    public SlotLedger Ledger { get; }
+    public SlotLedger Ledger { get; private set; }
+
+    /// <summary>Its record, where one is kept.</summary>
+    public Office<BulkheadMemory>? Office { get; set; }
+
+    /// <summary>Whether it may answer at all.</summary>
+    public bool MayDecide => Office is null || Office.MayDecide(Ledger);
+
+    /// <summary>Another activation carries on. Whoever waits for an order to be obeyed asks again.</summary>
+    public void CarryOn(SlotLedger ledger, Office<BulkheadMemory>? office, TimeSpan away)
+    {
+        (Ledger, Office, _answers) = (ledger, office, new AnswerLog<Obedience>());
+        _held.Clear();
+        foreach (var waiter in _line.Values)
+            waiter.HeardAt += away;
+    }
+
+    /// <summary>Says something, when what it has decided is recorded.</summary>
+    public void Answer(Action say)
+    {
+        if (Office is null)
+            say();
+        else
+            Office.Answer(Ledger, say);
+    }
 
     public SlotsGrant Renew(in SlotsRequest request)
     {

@@ -81,15 +81,26 @@ internal sealed record BulkheadScenario
     /// <summary>Whether the lost activation lives on, and is heard by some for a while.</summary>
     public bool LivesOn { get; init; }
 
+    /// <summary>What is recorded. Where a lost activation lives on, it is fenced.</summary>
+    public Durability Durability { get; init; }
+
+    public bool RecordsLate { get; init; }
+
+    /// <summary>The share of writes of records that get no answer.</summary>
+    public double FailingWrites { get; init; }
+
+    /// <summary>How often in a second the activation says goodbye, and another carries on.</summary>
+    public double Moves { get; init; }
+
     public double PolicyChanges { get; init; }
 
-    /// <summary>Whether messages arrive, if not in order, and nobody stands still or dies.</summary>
-    public bool IsCalm => Loss + Partitions + Pauses + Crashes + Losses + Delay + PolicyChanges == 0;
+    /// <summary>Whether messages arrive, if not in order, and nobody stands still or dies, or waits for a storage.</summary>
+    public bool IsCalm => Durability == Durability.Volatile && Loss + Partitions + Pauses + Crashes + Losses + Moves + FailingWrites + Delay + PolicyChanges == 0;
 
     public TimeSpan LeaseTime => TimeSpan.FromSeconds(Lease);
 
     /// <summary>After so long without a fault all slots are to be had: what the dead held, and a successor's time to learn.</summary>
-    public TimeSpan HealsAfter => (LeaseTime * 3) + TimeSpan.FromSeconds(6);
+    public TimeSpan HealsAfter => (LeaseTime * 3) + TimeSpan.FromSeconds(6) + (Durability == Durability.Fenced ? LeaseTerm.OfOwnership : default);
 
     public static BulkheadScenario Draw(ulong seed)
     {
@@ -125,9 +136,26 @@ internal sealed record BulkheadScenario
             Behind = chances.One(0, 10, NodeClock.MostBehind.TotalMilliseconds),
             Late = Some(5, 200),
         };
+        scenario = scenario.OnRecord(new Chances(seed ^ 0x4EC0_4D5E));
         return chances.Is(0.2) ? scenario.WithoutFaults() : scenario;
 
         double Some(double least, double most) => chances.Is(0.35) ? least + (chances.Next() * (most - least)) : 0;
+    }
+
+    // Half of the worlds keep records; in a third of all activations move.
+    private BulkheadScenario OnRecord(Chances chances)
+    {
+        var scenario = chances.Is(0.3) ? this with { Moves = 0.2 + (0.5 * chances.Next()) } : this;
+        if (chances.Is(0.5))
+            return scenario;
+        var isFenced = LivesOn || chances.Is(0.3);
+        return scenario with
+        {
+            Durability = isFenced ? Durability.Fenced : Durability.Durable,
+            RecordsLate = !isFenced && chances.Is(0.5),
+            FailingWrites = chances.One(0, 0, 0.1, 0.5),
+            IsUnnoticed = false,
+        };
     }
 
     public BulkheadScenario WithoutFaults() => this with
@@ -141,6 +169,8 @@ internal sealed record BulkheadScenario
         Drift = 0,
         Losses = 0,
         LivesOn = false,
+        Moves = 0,
+        FailingWrites = 0,
         PolicyChanges = 0,
         Late = 0,
     };

@@ -22,6 +22,7 @@ internal sealed class BulkheadWorld
     private readonly Instant _end;
     private BulkheadPolicy _policy;
     private int _mostSlots;
+    private readonly Succession<BulkheadMemory> _succession;
     private Instant _oldDiesAt;
     private Instant _idleSince;
     private SlotCaller? _last;
@@ -34,7 +35,17 @@ internal sealed class BulkheadWorld
         var weather = new Weather(scenario.RoundTrip, scenario.Loss, scenario.Duplication, scenario.Delay);
         _stage = new Stage(weather, _chances, _faultsEnd);
         _end = _faultsEnd + scenario.HealsAfter;
-        _authorities.Add(new BulkheadAuthority(this, new(1L << 40, Predecessor.None), _policy));
+        _succession = new Succession<BulkheadMemory>(
+            _chances,
+            () => Now,
+            Plan,
+            () => AreThereFaults ? scenario.FailingWrites : 0,
+            scenario.Durability,
+            scenario.RecordsLate);
+        if (_succession.IsRecorded)
+            Begin();
+        else
+            _authorities.Add(new BulkheadAuthority(this, new(1L << 40, Predecessor.None), _policy));
         _hearsOld = new bool[scenario.Nodes];
         _nodes = new BulkheadActor[scenario.Nodes];
         for (var i = 0; i < _nodes.Length; i++)
@@ -48,6 +59,7 @@ internal sealed class BulkheadWorld
         _stage.Often(scenario.Pauses, () => _nodes[_chances.Next(0, _nodes.Length)].PauseUntil(Now + (scenario.LeaseTime * 2 * _chances.Next())));
         _stage.Often(scenario.Crashes, Crash);
         _stage.Often(scenario.Losses, LoseActivation);
+        _stage.Often(scenario.Moves, Move);
         _stage.Often(scenario.PolicyChanges, ChangePolicy);
         if (scenario is { IsCalm: true, Large: 0, Switches: 0 })
             Plan(LookEvery, LookForIdle);
@@ -72,7 +84,7 @@ internal sealed class BulkheadWorld
     public bool AreThereFaults => _stage.AreThereFaults;
 
     // Where an activation is lost and its successor does not know, or it lives on, there may be as many again.
-    private int Cap => _mostSlots * (Scenario is { Losses: > 0, IsUnnoticed: true } or { Losses: > 0, LivesOn: true } ? _authorities.Count : 1);
+    private int Cap => _mostSlots * (!_succession.IsRecorded && Scenario is { Losses: > 0, IsUnnoticed: true } or { Losses: > 0, LivesOn: true } ? _authorities.Count : 1);
 
     /// <exception cref="BrokenPromiseException">A checker found something.</exception>
     public BulkheadWorld Run()
@@ -92,8 +104,10 @@ internal sealed class BulkheadWorld
         RequestsBeforeTheEnd += AreThereFaults ? 1 : 0;
         _stage.Travel(node, isUp: true, () =>
         {
-            var grant = Hears(node).Renew(request);
-            _stage.Travel(node, isUp: false, () => _stage.Notice(node, () => node.OnAnswer(grant)));
+            if (Hears(node) is not { } authority)
+                return;
+            var grant = authority.Renew(request);
+            authority.Answer(() => _stage.Travel(node, isUp: false, () => _stage.Notice(node, () => node.OnAnswer(grant))));
         });
     }
 
@@ -108,7 +122,7 @@ internal sealed class BulkheadWorld
     {
         if (order.Command == SlotCommand.Reopen)
         {
-            _bans.RemoveAll(ban => ban.Authority == authority);
+            _bans.RemoveAll(ban => ban.Authority == authority || _succession.IsRecorded);
             return;
         }
 
@@ -119,21 +133,22 @@ internal sealed class BulkheadWorld
     }
 
     /// <summary>K4: when it has returned, it is obeyed.</summary>
-    public void Answer(BulkheadActor node, BulkheadAuthority authority, SlotOrder order, Obedience obedience) =>
+    public void Answer(BulkheadActor node, BulkheadAuthority authority, SlotOrder order, Obedience obedience) => authority.Answer(() =>
         _stage.Travel(node, isUp: false, () => _stage.Notice(node, () =>
         {
             if (!obedience.IsObeyed && _askedAgainAt.GetValueOrDefault(order.Id.Key) < Now)
             {
                 AskAgain(node, order);
             }
-            else if (obedience.IsObeyed && authority == Authority && Now >= _oldDiesAt + Scenario.LeaseTime
+            else if (obedience.IsObeyed
+                && (_succession.IsRecorded || (authority == Authority && Now >= _oldDiesAt + Scenario.LeaseTime))
                 && _bans.Find(ban => ban.Order == order.Id.Key) is { } ban)
             {
                 ban.BansFrom = Now < ban.BansFrom ? Now : ban.BansFrom;
                 if (ban.Waiting.FirstOrDefault(static caller => caller.Fate == SlotFate.InLine && caller.IsPatient) is { } left)
                     throw new BrokenPromiseException("K4", $"a caller who came at {left.CameAt} still waits, though it was closed");
             }
-        }));
+        })));
 
     /// <summary>K1 and K4, for one who was admitted just now.</summary>
     public void CheckCap(BulkheadActor node)
@@ -159,11 +174,12 @@ internal sealed class BulkheadWorld
             _nodes[number].OnArrival();
     });
 
-    private BulkheadAuthority Hears(BulkheadActor node)
+    private BulkheadAuthority? Hears(BulkheadActor node)
     {
         var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
         _hearsOld[node.Number] ^= isOldAlive && _chances.Is(0.1);
-        return isOldAlive && _hearsOld[node.Number] ? _authorities[^2] : Authority;
+        var heard = isOldAlive && _hearsOld[node.Number] ? _authorities[^2] : Authority;
+        return (heard == Authority && _succession.IsNobodyThere) || !heard.MayDecide ? null : heard;
     }
 
     private void Switch()
@@ -178,7 +194,7 @@ internal sealed class BulkheadWorld
             Plan(node, TimeSpan.FromMilliseconds(300 * i), () =>
             {
                 if (AreThereFaults)
-                    _stage.Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+                    _stage.Travel(node, isUp: true, () => Hears(node)?.Obey(node, order));
             });
         }
     }
@@ -187,7 +203,7 @@ internal sealed class BulkheadWorld
     {
         _askedAgainAt[order.Id.Key] = Now + (order.Hold / 2);
         if (AreThereFaults)
-            _stage.Travel(node, isUp: true, () => Hears(node).Obey(node, order));
+            _stage.Travel(node, isUp: true, () => Hears(node)?.Obey(node, order));
     }
 
     // K2: what it held is back within a lease, counted from the last word that was under way.
@@ -198,9 +214,10 @@ internal sealed class BulkheadWorld
         node.Crash();
         _nodes[number] = NewNode(number);
         var underWay = TimeSpan.FromMilliseconds(Scenario.RoundTrip) + (Scenario.Delay > 0 ? TimeSpan.FromSeconds(2) : default);
+        var (at, wasSomebodyThere) = (Now, !_succession.IsNobodyThere);
         Plan(Scenario.LeaseTime + underWay, () =>
         {
-            if (authority != Authority || Scenario.PolicyChanges > 0)
+            if (authority != Authority || !wasSomebodyThere || _succession.LeftAt >= at || Scenario.PolicyChanges > 0)
                 return;
             authority.Ledger.Describe(Now);
             if (authority.Ledger.LentTo(node.Holder) is > 0 and var slots)
@@ -212,12 +229,50 @@ internal sealed class BulkheadWorld
     {
         if (Now < _oldDiesAt)
             return; // one at a time
+        if (_succession.IsRecorded)
+        {
+            if (!_succession.IsNobodyThere)
+                Begin();
+            return;
+        }
+
+        if (_succession.IsNobodyThere)
+            return;
         _bans.Clear(); // what is kept in memory alone is forgotten
         _authorities.Add(new BulkheadAuthority(
             this, new(Authority.Epoch + (1L << 40), Scenario.IsUnnoticed ? Predecessor.None : Predecessor.Possible), _policy));
         if (!Scenario.LivesOn)
             return;
         _oldDiesAt = Now + (Scenario.LeaseTime * 2 * _chances.Next());
+        for (var i = 0; i < _hearsOld.Length; i++)
+            _hearsOld[i] = _chances.Is(0.5);
+    }
+
+    private void Move()
+    {
+        if (Now < _oldDiesAt || _succession.IsNobodyThere)
+            return;
+        var authority = Authority;
+        authority.Ledger.Describe(Now);
+        _succession.Move(authority.Ledger, authority.Ledger.MemorableUntil, authority.Office, heritage =>
+        {
+            if (heritage is { } moved)
+                authority.CarryOn(new SlotLedger(_policy, Now, moved), null, Now - _succession.LeftAt);
+            else
+                Begin();
+        });
+    }
+
+    private void Begin()
+    {
+        var (heritage, office) = _succession.Begin((_authorities.Count == 0 ? 0 : Authority.Epoch) + (1L << 40));
+        if (heritage.Predecessor == Predecessor.Finished)
+            Authority.CarryOn(new SlotLedger(_policy, Now, heritage), office, Now - _succession.LeftAt);
+        else
+            _authorities.Add(new BulkheadAuthority(this, heritage, _policy) { Office = office });
+        if (heritage.Predecessor != Predecessor.Lost || !Scenario.LivesOn)
+            return;
+        _oldDiesAt = Now + (LeaseTerm.OfOwnership * 2 * _chances.Next());
         for (var i = 0; i < _hearsOld.Length; i++)
             _hearsOld[i] = _chances.Is(0.5);
     }
@@ -256,7 +311,15 @@ internal sealed class BulkheadWorld
         _bans.Clear();
         foreach (var node in _nodes)
             node.Thin(MostLeft);
-        Authority.Obey(_nodes[0], new SlotOrder(_nodes[0].Orders.Open(), SlotCommand.Reopen, default));
+        Reopen();
+    }
+
+    private void Reopen()
+    {
+        if (_succession.IsNobodyThere || !Authority.MayDecide)
+            Plan(LookEvery, Reopen);
+        else
+            Authority.Obey(_nodes[0], new SlotOrder(_nodes[0].Orders.Open(), SlotCommand.Reopen, default));
     }
 
     // No slot is lost for ever: whoever wants them all, gets them.
