@@ -25,6 +25,27 @@ internal sealed class PendingOrders
             now,
             [.. listeners.Select(static one => new Pending(one.Item1, one.Item2)).Where(pending => pending.Until > now)]));
 
+    /// <summary>Those that may be asked for again, of callers who have a number, for a successor.</summary>
+    public OrderMemory[] Capture(Instant now) =>
+    [
+        .. _given.Where(static given => given.Key.Node != Guid.Empty)
+            .Select(given => new OrderMemory(given.Key.Node, given.Key.Channel, given.Key.Sequence, given.Version, now - given.AskedAt)),
+    ];
+
+    /// <summary>Goes on with them: else one that comes again would be given anew, and override what was ordered since.</summary>
+    /// <param name="orders">As captured.</param>
+    /// <param name="listeners">All nodes that may not know of one, and until when each may go by what it was told before.</param>
+    /// <param name="unknownUntil">Until when there may be nodes of which nothing is known.</param>
+    /// <param name="now">The grain's instant.</param>
+    public void Resume(OrderMemory[] orders, IReadOnlyCollection<(IListener, Instant)> listeners, Instant unknownUntil, Instant now)
+    {
+        foreach (var order in orders)
+        {
+            Give(new RequestKey(order.Node, order.Channel, order.Sequence), order.Version, listeners, unknownUntil, now);
+            _given[^1].AskedAt = new Instant(now.Ticks - order.AskedAgo.Ticks);
+        }
+    }
+
     /// <summary>How far one is obeyed; null: it is not known.</summary>
     public Obedience? Look(RequestKey key, Instant now)
     {
@@ -52,6 +73,8 @@ internal sealed class PendingOrders
 
         public RequestKey Key { get; } = key;
 
+        public long Version => version;
+
         public Instant AskedAt { get; set; } = at;
 
         public Obedience Look(Instant now)
@@ -64,6 +87,20 @@ internal sealed class PendingOrders
         }
     }
 }
+
+/// <summary>An order that was given.</summary>
+/// <param name="Node">Whose.</param>
+/// <param name="Channel">Likewise.</param>
+/// <param name="Sequence">Of his request.</param>
+/// <param name="Version">From which on a node knows.</param>
+/// <param name="AskedAgo">Since when nobody has asked for it.</param>
+[GenerateSerializer, Immutable, Alias("rt.OrderMemory")]
+internal readonly record struct OrderMemory(
+    [property: Id(0)] Guid Node,
+    [property: Id(1)] int Channel,
+    [property: Id(2)] long Sequence,
+    [property: Id(3)] long Version,
+    [property: Id(4)] TimeSpan AskedAgo);
 
 /// <summary>A node that is told of changes.</summary>
 internal interface IListener

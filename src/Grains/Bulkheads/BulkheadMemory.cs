@@ -9,6 +9,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="IsClosed">Whether it is.</param>
 /// <param name="HighWaterMark">The most that were lent at once.</param>
 /// <param name="Loans">What is lent, and who waits; those heard last at the end.</param>
+/// <param name="Orders">That may be asked for again.</param>
 [GenerateSerializer, Immutable, Alias("rt.BulkheadMemory")]
 internal sealed record BulkheadMemory(
     [property: Id(0)] long Epoch,
@@ -18,7 +19,8 @@ internal sealed record BulkheadMemory(
     [property: Id(4)] long Version,
     [property: Id(5)] bool IsClosed,
     [property: Id(6)] long HighWaterMark,
-    [property: Id(7)] LoanMemory[] Loans);
+    [property: Id(7)] LoanMemory[] Loans,
+    [property: Id(8)] OrderMemory[] Orders);
 
 /// <summary>A node that holds slots or waits for some; see <see cref="SlotLoans.Loan"/>.</summary>
 [GenerateSerializer, Immutable, Alias("rt.LoanMemory")]

@@ -47,6 +47,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, 
         IsClosed = heritage.Memory?.IsClosed == true;
         var mayFollowAnother = heritage.Predecessor is Predecessor.Possible or Predecessor.Lost;
         _withheldUntil = mayFollowAnother ? now + policy.Lease + heritage.Fence : now;
+        _orders.Resume(heritage.Memory?.Orders ?? [], [], _withheldUntil, now);
     }
 
     /// <inheritdoc/>
@@ -264,7 +265,8 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, 
             _version,
             IsClosed,
             HighWaterMark,
-            isWhole ? _loans.Capture(now) : []);
+            isWhole ? _loans.Capture(now) : [],
+            _orders.Capture(now));
     }
 
     private void Resume(BulkheadMemory memory, Instant now)
@@ -274,6 +276,7 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, 
         (IsClosed, HighWaterMark) = (memory.IsClosed, memory.HighWaterMark);
         foreach (var loan in memory.Loans)
             _line.Resume(_loans.Resume(loan, now), loan);
+        _orders.Resume(memory.Orders, [.. _loans.Nodes.Select(static loan => ((IListener)loan, loan.EndsAt))], _withheldUntil, now);
         _mustCallBack = true;
     }
 

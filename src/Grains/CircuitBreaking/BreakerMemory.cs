@@ -8,6 +8,7 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="ForAll">The state for all nodes.</param>
 /// <param name="Trials">Under way.</param>
 /// <param name="Holders">The nodes that were lent a verdict.</param>
+/// <param name="Orders">That may be asked for again.</param>
 [GenerateSerializer, Immutable, Alias("rt.BreakerMemory")]
 internal sealed record BreakerMemory(
     [property: Id(0)] long Epoch,
@@ -16,7 +17,8 @@ internal sealed record BreakerMemory(
     [property: Id(3)] long LastNumber,
     [property: Id(4)] StatesMemory ForAll,
     [property: Id(5)] TrialMemory[] Trials,
-    [property: Id(6)] VerdictMemory[] Holders);
+    [property: Id(6)] VerdictMemory[] Holders,
+    [property: Id(7)] OrderMemory[] Orders);
 
 /// <summary>A node that was lent a verdict; see <see cref="VerdictHolders.Holder"/>.</summary>
 [GenerateSerializer, Immutable, Alias("rt.VerdictMemory")]

@@ -49,7 +49,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
         if (heritage is { Predecessor: Predecessor.Finished, Memory: { } all })
             Resume(all, then, now);
         else if (heritage is { Predecessor: Predecessor.Lost, Memory: { } last })
-            Succeed(last, then, now + heritage.Fence);
+            Succeed(last, then, now, heritage.Fence);
         _shown = (_forAll.Generation, _forAll.Failures > 0);
         _decreed = _forAll.Generation;
     }
@@ -220,11 +220,16 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
             _trials.LastNumber,
             _forAll.Capture(now),
             isWhole ? _trials.Capture(now, circuit => circuit == _forAll) : [],
-            isWhole ? _holders.Capture(now) : []);
+            isWhole ? _holders.Capture(now) : [],
+            _switches.Capture(now));
     }
 
-    private void Succeed(BreakerMemory memory, Instant then, Instant goneAt) =>
+    private void Succeed(BreakerMemory memory, Instant then, Instant now, TimeSpan fence)
+    {
+        var goneAt = now + fence;
         _forAll.Succeed(memory.ForAll, then, goneAt + (2 * LeaseTerm.ClocksApart), goneAt + _policy.TrialLease);
+        _switches.Resume(memory.Orders, [], _admittedUntil, now);
+    }
 
     private void Resume(BreakerMemory memory, Instant then, Instant now)
     {
@@ -240,6 +245,8 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
             _ownMemorableUntil = Instant.Later(_ownMemorableUntil, own?.MemorableUntil ?? default);
         }
 
+        _switches.Resume(
+            memory.Orders, [.. _holders.Known.Select(static holder => ((IListener)holder, holder.AdmitsUntil))], _admittedUntil, now);
         foreach (var trial in memory.Trials)
             _trials.Resume(trial, trial.IsForAll ? _forAll : _holders.Find(trial.Borrower)?.Own ?? _forAll, now);
     }

@@ -51,7 +51,6 @@ internal sealed class BreakerAuthority
             _reference = null;
         (Circuit, Office, _answers) = (circuit, office, new AnswerLog<Obedience>());
         _held.Clear();
-        _thrown.Clear();
         Conclude();
     }
 

@@ -18,6 +18,7 @@ internal sealed class BreakerWorld
     private readonly Dictionary<long, Instant> _leases = [];
     private readonly List<Ban> _bans = [];
     private readonly Dictionary<RequestKey, Instant> _askedAgainAt = [];
+    private readonly HashSet<(BreakerAuthority?, RequestKey)> _ordersGiven = [];
     private readonly Instant _faultsEnd;
     private readonly Instant _end;
     private CircuitBreakerPolicy _policy;
@@ -133,6 +134,9 @@ internal sealed class BreakerWorld
     /// <summary>A switch was thrown; from now on an earlier one's ban may be over.</summary>
     public void Thrown(BreakerAuthority authority, in CircuitOrder order)
     {
+        if (!_ordersGiven.Add((_succession.IsRecorded ? null : authority, order.Id.Key)))
+            return; // a successor that keeps records knows it
+
         if (order.Command == CircuitCommand.Reset)
         {
             _bans.RemoveAll(ban => ban.Authority == authority || _succession.IsRecorded);

@@ -86,7 +86,7 @@ internal sealed class BulkheadAuthority
 
     // K3: of two nodes that both wait, and are heard of, none is a caller ahead of the other by more than one, unless what is free covers the rest.
     // Where a third was passed over meanwhile, it may be two. Where the capacity changes, or one of them has been passed over, what was set aside may
-    // be gone: that is not looked at.
+    // be gone: that is not looked at; nor where what was lent may not be told for a while, and is lent again.
     private void CheckTurns(in SlotsRequest request, in SlotsGrant grant, Instant now)
     {
         var known = _line.TryGetValue(request.Holder, out var asker);
@@ -107,7 +107,7 @@ internal sealed class BulkheadAuthority
                 var lead = asker.Leads[holder] = asker.Leads.GetValueOrDefault(holder) + callers;
                 other.Leads[request.Holder] = other.Leads.GetValueOrDefault(request.Holder) - callers;
                 var most = _world.Scenario.IsCalm ? 1 : 2;
-                if (lead > most && _world.Scenario.PolicyChanges == 0 && Cost(other.Asks, lead - most) > free)
+                if (lead > most && _world.Scenario is { PolicyChanges: 0, FailingWrites: 0 } && Cost(other.Asks, lead - most) > free)
                     throw new BrokenPromiseException("K3", $"{request.Holder} is {lead} callers ahead of {holder}, and {free} slots are free");
             }
         }

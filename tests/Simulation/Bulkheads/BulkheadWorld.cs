@@ -18,6 +18,7 @@ internal sealed class BulkheadWorld
     private readonly bool[] _hearsOld;
     private readonly List<Ban> _bans = [];
     private readonly Dictionary<RequestKey, Instant> _askedAgainAt = [];
+    private readonly HashSet<(BulkheadAuthority?, RequestKey)> _ordersGiven = [];
     private readonly Instant _faultsEnd;
     private readonly Instant _end;
     private BulkheadPolicy _policy;
@@ -120,6 +121,9 @@ internal sealed class BulkheadWorld
     /// <summary>An order was given; from now on an earlier one's ban may be over.</summary>
     public void Given(BulkheadAuthority authority, in SlotOrder order)
     {
+        if (!_ordersGiven.Add((_succession.IsRecorded ? null : authority, order.Id.Key)))
+            return; // a successor that keeps records knows it
+
         if (order.Command == SlotCommand.Reopen)
         {
             _bans.RemoveAll(ban => ban.Authority == authority || _succession.IsRecorded);
