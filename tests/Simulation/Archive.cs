@@ -64,6 +64,9 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
     private long _writes;
     private bool _isUnsure;
 
+    /// <summary>Whether it lives on where nobody else hears it.</summary>
+    public bool IsCutOff { get; set; }
+
     /// <summary>Takes the record over, and says what there was.</summary>
     /// <param name="newEpoch">Where it does not carry on.</param>
     /// <param name="skew">Of the wall clock by which the time since is reckoned.</param>
@@ -135,7 +138,8 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
             return;
         var (askedAt, decrees, number) = (clock(), machine.Decrees, ++_writes);
         _writing = number;
-        archive.Write(Compose(machine, askedAt, isClean: false), machine.Capture(askedAt, isWhole: false), _tag, isDone =>
+        if (!IsCutOff)
+            archive.Write(Compose(machine, askedAt, isClean: false), machine.Capture(askedAt, isWhole: false), _tag, isDone =>
         {
             if (_writing != number)
                 return; // nobody waits for it any more
@@ -171,7 +175,7 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
 
     private bool Look()
     {
-        if (!_isUnsure)
+        if (!_isUnsure || IsCutOff)
             return true;
         _isUnsure = false;
         if (archive.Tag != _tag && archive.Record?.Owner != owner)

@@ -187,6 +187,8 @@ internal sealed record Scenario
         return scenario with
         {
             Durability = isFenced ? Durability.Fenced : Durability.Durable,
+            Seconds = LivesOn ? 3 + (2 * LeaseTerm.OfOwnership.TotalSeconds) : Seconds,
+            Losses = LivesOn ? Math.Max(Losses, 0.5) : Losses,
             Drain = Drain + LeaseTerm.OfOwnership.TotalSeconds + 1,
             FailingWrites = chances.One(0, 0, 0.1, 0.5),
         };

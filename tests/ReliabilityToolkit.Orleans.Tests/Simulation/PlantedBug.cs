@@ -78,7 +78,8 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
     private static bool IsMachine(string name) =>
         name is "TokenStock" or "HeldPart" or "TokenLot" or "TokenCaller" or "Demand" or "LocalShare" or "WhenUnavailable" or "Outage"
             or "RequestChannel" or "CircuitView" or "HeldVerdict" or "CircuitCaller" or "CircuitFallback" or "CircuitStateChange"
-            or "SlotStock" or "SlotLot" or "SlotCaller" or "IAuthorityMachine" or "PendingOrders";
+            or "SlotStock" or "SlotLot" or "SlotCaller" or "IAuthorityMachine" or "PendingOrders" or "Tenure" or "Heritage"
+            or "AuthorityRecord";
 
     private static SyntaxTree Parse((string File, string Text) source) =>
         CSharpSyntaxTree.ParseText(source.Text, new CSharpParseOptions(LanguageVersion.Latest), source.File);

@@ -192,7 +192,9 @@ internal sealed class BulkheadActor : INodeObserver, IActor
         _permits.Add(permit);
         _world.CheckCap(this);
         var callTime = _world.AreThereFaults ? _world.Scenario.CallTime : Math.Min(_world.Scenario.CallTime, 20);
-        _world.Plan(this, _chances.NextGap(1_000 / callTime), () => OnEnd(permit));
+        var time = _chances.NextGap(1_000 / callTime);
+        var longest = TimeSpan.FromMilliseconds(callTime * 5); // the last are over when the world looks whether all slots are to be had
+        _world.Plan(this, time < longest ? time : longest, () => OnEnd(permit));
     }
 
     private void OnEnd(Permit permit)

@@ -145,7 +145,7 @@ internal sealed record BulkheadScenario
     // Half of the worlds keep records; in a third of all activations move.
     private BulkheadScenario OnRecord(Chances chances)
     {
-        var scenario = chances.Is(0.3) ? this with { Moves = 0.2 + (0.5 * chances.Next()) } : this;
+        var scenario = chances.Is(0.3) ? this with { Moves = 0.2 + (0.5 * chances.Next()), Switches = Math.Max(Switches, 0.5) } : this;
         if (chances.Is(0.5))
             return scenario;
         var isFenced = LivesOn || chances.Is(0.3);
@@ -153,6 +153,7 @@ internal sealed record BulkheadScenario
         {
             Durability = isFenced ? Durability.Fenced : Durability.Durable,
             RecordsLate = !isFenced && chances.Is(0.5),
+            Losses = LivesOn ? Math.Max(Losses, 0.5) : Losses,
             FailingWrites = chances.One(0, 0, 0.1, 0.5),
             IsUnnoticed = false,
         };

@@ -276,6 +276,7 @@ internal sealed class BulkheadWorld
             _authorities.Add(new BulkheadAuthority(this, heritage, _policy) { Office = office });
         if (heritage.Predecessor != Predecessor.Lost || !Scenario.LivesOn)
             return;
+        _authorities[^2].Office!.IsCutOff = _chances.Is(0.7);
         _oldDiesAt = Now + (LeaseTerm.OfOwnership * 2 * _chances.Next());
         for (var i = 0; i < _hearsOld.Length; i++)
             _hearsOld[i] = _chances.Is(0.5);
