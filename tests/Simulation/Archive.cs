@@ -64,6 +64,9 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
     private long _writes;
     private bool _isUnsure;
 
+    /// <summary>Whether it has found that it is not the one any more, and lets go.</summary>
+    public bool IsOver => tenure.IsOver;
+
     /// <summary>Whether it lives on where nobody else hears it.</summary>
     public bool IsCutOff { get; set; }
 

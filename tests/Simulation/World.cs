@@ -103,7 +103,7 @@ internal sealed class World
 
     /// <summary>Whether a message may not come.</summary>
     public bool CanFail => Scenario.Loss > 0 || Scenario.Delay > 0 || Scenario.Partitions > 0 || Scenario.Losses > 0 || Scenario.Pauses > 0
-        || Scenario.Moves > 0 || Scenario.FailingWrites > 0;
+        || Scenario.Moves > 0 || Scenario.FailingWrites > 0 || Scenario.Durability == Durability.Fenced;
 
     public bool HasFaults => CanFail || Scenario.Duplication > 0 || Scenario.Crashes > 0 || Scenario.Drift > 0 || Scenario.PolicyChanges > 0;
 
@@ -446,7 +446,9 @@ internal sealed class World
         var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
         _hearsOld[letter.Node.Number] ^= isOldAlive && _chances.Is(0.1);
         var authority = isOldAlive && _hearsOld[letter.Node.Number] ? _authorities[^2] : Authority;
-        if ((authority == Authority && _succession.IsNobodyThere) || !authority.MayDecide)
+        if (authority == Authority && authority.Office is { IsOver: true } && !_succession.IsNobodyThere)
+            Begin();
+        if (authority.Office is { IsOver: true } || (authority == Authority && _succession.IsNobodyThere) || !authority.MayDecide)
             return;
         if (letter.PartRequest is { } request)
         {

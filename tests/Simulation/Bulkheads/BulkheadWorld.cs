@@ -183,6 +183,12 @@ internal sealed class BulkheadWorld
         var isOldAlive = _authorities.Count > 1 && Now < _oldDiesAt;
         _hearsOld[node.Number] ^= isOldAlive && _chances.Is(0.1);
         var heard = isOldAlive && _hearsOld[node.Number] ? _authorities[^2] : Authority;
+        if (heard == Authority && heard.Office is { IsOver: true } && !_succession.IsNobodyThere)
+        {
+            Begin();
+            return null;
+        }
+
         return (heard == Authority && _succession.IsNobodyThere) || !heard.MayDecide ? null : heard;
     }
 
