@@ -11,6 +11,18 @@ internal sealed class PendingOrders
     /// <summary>Those that some node may not obey yet, or that may be asked for again.</summary>
     public int Count => _given.Count;
 
+    /// <summary>By when none of them comes again: one that did would be given anew, and override what was ordered since.</summary>
+    public Instant MemorableUntil
+    {
+        get
+        {
+            var until = default(Instant);
+            foreach (var order in _given)
+                until = order.Key.Node == Guid.Empty ? until : Instant.Later(until, order.AskedAt + CallTimeouts.AnswersKeptFor);
+            return until;
+        }
+    }
+
     /// <summary>Notes one that has just been given.</summary>
     /// <param name="key">Its number.</param>
     /// <param name="version">From which on a node knows.</param>

@@ -51,7 +51,9 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, 
     }
 
     /// <inheritdoc/>
-    public Instant MemorableUntil => IsClosed ? Instant.Never : Instant.Later(_loans.LastEndAt, _withheldUntil);
+    public Instant MemorableUntil => IsClosed
+        ? Instant.Never
+        : Instant.Later(Instant.Later(_loans.LastEndAt, _withheldUntil), _orders.MemorableUntil);
 
     public bool IsClosed { get; private set; }
 

@@ -55,7 +55,8 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
     }
 
     /// <inheritdoc/>
-    public Instant MemorableUntil => Instant.Later(_forAll.MemorableUntil, _ownMemorableUntil);
+    public Instant MemorableUntil =>
+        Instant.Later(Instant.Later(_forAll.MemorableUntil, _ownMemorableUntil), _switches.MemorableUntil);
 
     /// <inheritdoc/>
     public long Epoch => _epoch;
