@@ -1,7 +1,8 @@
 namespace ReliabilityToolkit.Orleans.Simulation;
 
 /// <summary>
-/// Where a world's record is kept: a write does nothing unless its tag is that of the newest. Writes take their time; some get lost, or their answers.
+/// Where a world's record is kept: a write does nothing unless its tag is that of the newest. Writes take their time; some get lost, or their
+/// answers.
 /// </summary>
 /// <param name="chances">Of the world.</param>
 /// <param name="plan">What happens after a while.</param>

@@ -110,7 +110,7 @@ internal sealed record Scenario
     /// <summary>Whether the lost activation lives on, and is heard by some for a while.</summary>
     public bool LivesOn { get; init; }
 
-    /// <summary>What is recorded. Where that is fenced, of a lost activation that lives on all is promised; where it is durable, it does not.</summary>
+    /// <summary>What is recorded. Where a lost activation lives on, it is fenced.</summary>
     public Durability Durability { get; init; }
 
     public bool RecordsLate { get; init; }

@@ -546,7 +546,8 @@ internal sealed class World
         if (_succession.IsRecorded)
             Begin();
         else
-            _authorities.Add(new SimulatedAuthority(this, new(Authority.Epoch + 1 + _chances.Next(0, 3), Predecessor.Possible), Told(_policy), _policy));
+            _authorities.Add(new SimulatedAuthority(
+                this, new(Authority.Epoch + 1 + _chances.Next(0, 3), Predecessor.Possible), Told(_policy), _policy));
         if (!Scenario.LivesOn || _succession.IsRecorded)
             return;
         _oldDiesAt = Now + (LeaseTerm.OfPart * 3 * _chances.Next());

@@ -40,8 +40,8 @@ internal sealed class Reservations
     public bool Knows(RequestKey request) => _byRequest.ContainsKey(request);
 
     /// <summary>
-    /// Who waits, for the authority that carries on: those who know their instants, and those in line; without those who would have to be told through
-    /// a call that has been cut.
+    /// Who waits, for the authority that carries on: those who know their instants, and those in line; without those who would have to be told
+    /// through a call that has been cut.
     /// </summary>
     public (PromiseMemory[] Told, WaiterMemory[] Line) Capture(Instant now)
     {
@@ -53,9 +53,9 @@ internal sealed class Reservations
     }
 
     /// <summary>
-    /// Goes on with them. Here the time in which nobody was there does not count, so who knows his instant has his tokens before they are spent here:
-    /// he cannot give them back, nor ask for them again, and nobody is promised any ahead of the last of these. (Promised are A at 2 s and B at 2.1 s;
-    /// nobody is there for 1 s, and here B's instant is 3.1 s. Were somebody else given A's, 3 s here, he came too late to come before B.)
+    /// Goes on with them. Here the time in which nobody was there does not count, so who knows his instant has his tokens before they are spent
+    /// here: he cannot give them back, nor ask for them again, and nobody is promised any ahead of the last of these. (Promised are A at 2 s and B at
+    /// 2.1 s; nobody is there for 1 s, and here B's instant is 3.1 s. Were somebody else given A's, 3 s here, he came too late to come before B.)
     /// </summary>
     public void Resume(PromiseMemory[] told, WaiterMemory[] line, Instant now)
     {

@@ -60,7 +60,8 @@ internal sealed class TokenParts
             var part = Of(memory.Holder);
             (part.Answer, part.AnsweredRate, part.EndsAt, part.HeldSequence) =
                 (memory.Answer, memory.AnsweredRate, now + memory.EndsIn, memory.HeldSequence);
-            (part.GivenBack, part.Alone, part.Demand, part.HeardAt) = (memory.GivenBack, memory.Alone, memory.Demand, new Instant(now.Ticks - memory.HeardAgo.Ticks));
+            (part.GivenBack, part.Alone, part.Demand) = (memory.GivenBack, memory.Alone, memory.Demand);
+            part.HeardAt = new Instant(now.Ticks - memory.HeardAgo.Ticks);
             Reserve(part, memory.Room, memory.HeldRate, memory.Rate);
             part.Place.List!.Remove(part.Place);
             (part.IsEnded ? _ended : _lent).AddLast(part.Place);

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Time.Testing;
 namespace ReliabilityToolkit.Orleans.Tests;
 
 /// <summary>What outlives an activation where a record is kept: the grains over a storage that can be made to fail, without a silo.</summary>
+[Collection("records")]
 public sealed class RecordedGrainTests : IDisposable
 {
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);

@@ -95,7 +95,8 @@ internal sealed record BulkheadScenario
     public double PolicyChanges { get; init; }
 
     /// <summary>Whether messages arrive, if not in order, and nobody stands still or dies, or waits for a storage.</summary>
-    public bool IsCalm => Durability == Durability.Volatile && Loss + Partitions + Pauses + Crashes + Losses + Moves + FailingWrites + Delay + PolicyChanges == 0;
+    public bool IsCalm => Durability == Durability.Volatile
+        && Loss + Partitions + Pauses + Crashes + Losses + Moves + FailingWrites + Delay + PolicyChanges == 0;
 
     public TimeSpan LeaseTime => TimeSpan.FromSeconds(Lease);
 

@@ -85,7 +85,8 @@ internal sealed class BulkheadWorld
     public bool AreThereFaults => _stage.AreThereFaults;
 
     // Where an activation is lost and its successor does not know, or it lives on, there may be as many again.
-    private int Cap => _mostSlots * (!_succession.IsRecorded && Scenario is { Losses: > 0, IsUnnoticed: true } or { Losses: > 0, LivesOn: true } ? _authorities.Count : 1);
+    private int Cap => _mostSlots
+        * (!_succession.IsRecorded && Scenario is { Losses: > 0, IsUnnoticed: true } or { Losses: > 0, LivesOn: true } ? _authorities.Count : 1);
 
     /// <exception cref="BrokenPromiseException">A checker found something.</exception>
     public BulkheadWorld Run()
