@@ -14,6 +14,7 @@ try
             await BreakerDriveMode.RunAsync(BreakerDriveOptions.Read(options)),
         ["drive", .. var options] => await DriveMode.RunAsync(DriveOptions.Read(options)),
         ["check", .. var files] => CheckMode.Run(files),
+        ["schema", .. var options] => await SchemaMode.RunAsync(options),
         _ => await ServerMode.RunAsync(ServerOptions.Read(args)),
     };
 }

@@ -1,5 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using Orleans.Serialization;
 using Orleans.Storage;
 
@@ -14,7 +16,10 @@ internal static class GrainsServiceCollectionExtensions
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton(new Chance(Random.Shared));
         services.TryAddSingleton<NodeClock>();
-        services.TryAddSingleton<PolicySource>();
+        services.TryAddSingleton(static services => new PolicySource(
+            services.GetRequiredService<IOptionsMonitor<ReliabilityToolkitPolicies>>(),
+            services.GetRequiredService<ILogger<PolicySource>>(),
+            services.GetKeyedService<IGrainStorage>(RecordStore.Name) is not null));
         services.TryAddSingleton<Departures>();
         services.TryAddSingleton(static services => new RecordStore(
             services.GetRequiredService<NodeClock>(),

@@ -25,6 +25,19 @@ internal sealed class Arguments
 
     public string? Text(string name) => _values.GetValueOrDefault(name);
 
+    /// <summary>The store that keeps the cluster; null where none is named.</summary>
+    public ClusterStore? Store(string name)
+    {
+        try
+        {
+            return _values.TryGetValue(name, out var address) ? ClusterStore.Parse(address) : null;
+        }
+        catch (FormatException e)
+        {
+            throw new UsageException($"{name} {_values[name]}: {e.Message}");
+        }
+    }
+
     public int Port(string name, int otherwise) => Number(name, otherwise, 1, 65_535);
 
     public IReadOnlyList<int> Ports(string name, int otherwise) =>

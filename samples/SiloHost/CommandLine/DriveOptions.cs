@@ -8,7 +8,9 @@ namespace SiloHost;
 /// <param name="Policy">The limiters' policy.</param>
 /// <param name="Gateways">Ports of the silos to connect to.</param>
 /// <param name="RecordFile">Where to write what was recorded, if anywhere.</param>
-internal sealed record DriveOptions(int Rate, int Tenants, int Seconds, double Skew, string Policy, IReadOnlyList<int> Gateways, string? RecordFile)
+/// <param name="Store">Where to find the silos; null: at the gateways.</param>
+internal sealed record DriveOptions(
+    int Rate, int Tenants, int Seconds, double Skew, string Policy, IReadOnlyList<int> Gateways, string? RecordFile, ClusterStore? Store)
 {
     // The record is kept in memory until the end: some tens of bytes a call.
     private const int MaxCalls = 5_000_000;
@@ -16,7 +18,7 @@ internal sealed record DriveOptions(int Rate, int Tenants, int Seconds, double S
     /// <exception cref="UsageException">The options are not legal.</exception>
     public static DriveOptions Read(IReadOnlyList<string> args)
     {
-        var given = new Arguments(args, "--rate", "--tenants", "--seconds", "--skew", "--policy", "--gateways", "--record");
+        var given = new Arguments(args, "--rate", "--tenants", "--seconds", "--skew", "--policy", "--gateways", "--record", "--cluster");
         var options = new DriveOptions(
             given.Number("--rate", 500, 1, 50_000),
             given.Number("--tenants", 20, 1, 1_000),
@@ -24,7 +26,8 @@ internal sealed record DriveOptions(int Rate, int Tenants, int Seconds, double S
             given.Number("--skew", 1.0, 0.0, 10.0),
             given.Text("--policy") ?? "tenant",
             given.Ports("--gateways", ServerOptions.FirstGatewayPort),
-            given.Text("--record"));
+            given.Text("--record"),
+            given.Store("--cluster"));
         return (long)options.Rate * options.Seconds <= MaxCalls
             ? options
             : throw new UsageException($"--rate {options.Rate} for --seconds {options.Seconds} are more than {MaxCalls:N0} calls.");

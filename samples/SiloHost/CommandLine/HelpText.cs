@@ -8,12 +8,17 @@ internal static class HelpText
     public static string All => $"""
         A web application with an Orleans silo in it, whose limits hold across all instances; and a driver that checks that they do.
 
-        {Run} [--instance N] [--http-port P] [--silo-port P] [--gateway-port P] [--primary-port P]
+        {Run} [--instance N] [--http-port P] [--silo-port P] [--gateway-port P] [--primary-port P] [--cluster ADDRESS]
             Starts instance N (default 1) on this machine: http {ServerOptions.FirstHttpPort}, silo {ServerOptions.FirstSiloPort},
             gateway {ServerOptions.FirstGatewayPort}, each + N - 1.
             Instance 1 keeps the membership table of this small cluster (--primary-port is its silo port): start it first, stop it last.
+            Or a server keeps it, and the records of limiters, breakers and bulkheads, which then survive a crash: --cluster is
+            redis://HOST:PORT or postgres://USER[:PASSWORD]@HOST:PORT/DATABASE.
 
-        {Run} drive [--rate 500] [--tenants 20] [--seconds 10] [--skew 1] [--policy tenant] [--gateways 30000,30001] [--record FILE]
+        {Run} schema --cluster postgres://USER[:PASSWORD]@HOST:PORT/DATABASE
+            Makes the tables that the database must have for that.
+
+        {Run} drive [--rate 500] [--tenants 20] [--seconds 10] [--skew 1] [--policy tenant] [--gateways 30000,30001 | --cluster ADDRESS] [--record FILE]
             Asks the tenants' limiters from outside the cluster, open-loop, and checks each tenant's admissions against its limit.
 
         {Run} drive --breaker payments [--nodes 3] [--rate 300] [--seconds 21] [--gateways 30000,30001]

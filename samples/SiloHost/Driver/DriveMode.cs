@@ -9,7 +9,7 @@ internal static class DriveMode
     {
         if (options.RecordFile is { } record)
             RecordFile.EnsureWritable(record);
-        using var host = ClusterConnection.Build(options.Gateways);
+        using var host = ClusterConnection.Build(options.Gateways, options.Store);
         Console.WriteLine($"Connecting to the cluster at gateway {string.Join(", ", options.Gateways)} …");
         try
         {

@@ -18,7 +18,7 @@ internal static class Preflight
                 return $"port {port} is in use. Where it is another instance's, say --instance {options.Instance + 1}.";
         }
 
-        return options.PrimaryPort == options.SiloPort || await IsThereAsync(options.PrimaryPort)
+        return options.Store is not null || options.PrimaryPort == options.SiloPort || await IsThereAsync(options.PrimaryPort)
             ? null
             : $"nobody listens at the primary's silo port {options.PrimaryPort}. Start instance 1 first, or say where it is by --primary-port.";
     }

@@ -24,7 +24,16 @@ internal static class SiloSetup
 
     public static void Configure(ISiloBuilder silo, ServerOptions options, IConfiguration configuration)
     {
-        silo.UseLocalhostClustering(options.SiloPort, options.GatewayPort, new IPEndPoint(IPAddress.Loopback, options.PrimaryPort));
+        if (options.Store is { } store)
+        {
+            silo.ConfigureEndpoints(IPAddress.Loopback, options.SiloPort, options.GatewayPort);
+            store.Configure(silo);
+        }
+        else
+        {
+            silo.UseLocalhostClustering(options.SiloPort, options.GatewayPort, new IPEndPoint(IPAddress.Loopback, options.PrimaryPort));
+        }
+
         silo.Configure<ClusterMembershipOptions>(NoticeDeadSilosSoon);
 
         silo.AddReliabilityToolkit(toolkit => toolkit
@@ -34,7 +43,8 @@ internal static class SiloSetup
                 bulkhead.Capacity = 20;
                 bulkhead.Lease = TimeSpan.FromSeconds(15);
             })
-            .UseStronglyConsistentDirectory(DirectoryLease));
+            .UseStronglyConsistentDirectory(DirectoryLease)
+            .StopHostWhenEvicted());
     }
 
     // Measured with three silos: Orleans' defaults take 10 s to replace a killed silo's grains and 61 s a frozen one's; these 1.2 s and 5.7 s.

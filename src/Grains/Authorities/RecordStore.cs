@@ -13,9 +13,6 @@ internal sealed class RecordStore(NodeClock clock, Serializer serializer, IGrain
     public Durability DurabilityOf(IDurablePolicy policy) =>
         policy.Durability ?? (storage is null ? Durability.Volatile : Durability.Durable);
 
-    /// <summary>Whether there is one.</summary>
-    public bool IsThere => storage is not null;
-
     /// <summary>The record of one authority, as one activation sees it.</summary>
     /// <param name="grain">The authority's.</param>
     /// <param name="owner">The activation.</param>

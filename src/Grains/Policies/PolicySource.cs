@@ -17,21 +17,25 @@ internal sealed partial class PolicySource : IDisposable
     private readonly ILogger<PolicySource> _logger;
     private readonly IOptionsMonitor<ReliabilityToolkitPolicies> _monitor;
     private readonly IDisposable? _subscription;
+    private readonly bool _hasStorage;
     private readonly Lock _lock = new();
     private readonly HashSet<IPolicyFollower> _followers = [];
     private volatile PolicySet? _current;
 
+    /// <param name="monitor">Of the policies.</param>
+    /// <param name="logger">Hears of reloads that are refused.</param>
+    /// <param name="hasStorage">Whether records can be kept.</param>
     /// <exception cref="OptionsValidationException">With every fault.</exception>
-    public PolicySource(IOptionsMonitor<ReliabilityToolkitPolicies> monitor, ILogger<PolicySource> logger)
+    public PolicySource(IOptionsMonitor<ReliabilityToolkitPolicies> monitor, ILogger<PolicySource> logger, bool hasStorage = true)
     {
-        (_monitor, _logger) = (monitor, logger);
+        (_monitor, _logger, _hasStorage) = (monitor, logger, hasStorage);
 
         // Listening begins before the first look, so that no reload falls in between.
         _subscription = monitor.OnChange((_, _) => Replace());
         lock (_lock)
         {
             var policies = monitor.CurrentValue;
-            var faults = policies.Validate();
+            var faults = policies.Validate(_hasStorage);
             if (faults.Count > 0)
             {
                 _subscription?.Dispose();
@@ -67,7 +71,7 @@ internal sealed partial class PolicySource : IDisposable
             if (_current is null)
                 return; // the first look is still to come
             var policies = _monitor.CurrentValue;
-            var faults = policies.Validate();
+            var faults = policies.Validate(_hasStorage);
             if (faults.Count > 0)
             {
                 LogFaults(string.Join(" ", faults));

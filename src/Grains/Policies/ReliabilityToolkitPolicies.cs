@@ -27,6 +27,24 @@ public sealed class ReliabilityToolkitPolicies
         .. Validate(nameof(Bulkheads), Bulkheads, policy => policy.Validate()),
     ];
 
+    /// <summary>As the other, for a silo that has a storage for records or not.</summary>
+    internal IReadOnlyList<string> Validate(bool hasStorage) => hasStorage
+        ? Validate()
+        :
+        [
+            .. Validate(),
+            .. FindRecorded(nameof(RateLimiters), RateLimiters),
+            .. FindRecorded(nameof(CircuitBreakers), CircuitBreakers),
+            .. FindRecorded(nameof(Bulkheads), Bulkheads),
+        ];
+
+    private static IEnumerable<string> FindRecorded<TPolicy>(string kind, IDictionary<string, TPolicy> policies)
+        where TPolicy : IDurablePolicy =>
+        from entry in policies
+        orderby entry.Key
+        where entry.Value.Durability is not (null or Durability.Volatile)
+        select $"{kind}:{entry.Key}: Durability is {entry.Value.Durability}; legal: Volatile, for there is no grain storage named \"{RecordStore.Name}\".";
+
     private static IEnumerable<string> Validate<TPolicy>(
         string kind, IDictionary<string, TPolicy> policies, Func<TPolicy, IReadOnlyList<string>> validate)
     {

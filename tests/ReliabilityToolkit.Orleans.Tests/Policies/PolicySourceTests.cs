@@ -7,6 +7,26 @@ public sealed class PolicySourceTests
     private readonly LogBook<PolicySource> _log = new();
 
     [Fact]
+    public void Source_WithoutAStorage_TakesNoPolicyThatWantsARecord()
+    {
+        var settings = new PolicyMonitor
+        {
+            Write = policies =>
+            {
+                policies.RateLimiters["a"] = new() { Durability = Durability.Durable };
+                policies.RateLimiters["b"] = new() { Durability = Durability.Volatile };
+                policies.Bulkheads["c"] = new() { Durability = Durability.Fenced };
+                policies.CircuitBreakers["d"] = new();
+            },
+        };
+        FluentActions.Invoking(() => new PolicySource(settings, new LogBook<PolicySource>(), hasStorage: false))
+            .Should().Throw<OptionsValidationException>().Which.Failures.Should().Equal(
+                "RateLimiters:a: Durability is Durable; legal: Volatile, for there is no grain storage named \"ReliabilityToolkit\".",
+                "Bulkheads:c: Durability is Fenced; legal: Volatile, for there is no grain storage named \"ReliabilityToolkit\".");
+        new PolicySource(settings, new LogBook<PolicySource>()).Current.RateLimiter("a").Durability.Should().Be(Durability.Durable);
+    }
+
+    [Fact]
     public void Source_ReloadBetweenTheFirstLookAndListening_IsNotMissed()
     {
         var monitor = new PolicyMonitor { Write = Burst(5) };

@@ -91,7 +91,9 @@ public sealed class StorageEngine : IAsyncDisposable
     private static async Task<StorageEngine> OverRedisAsync(string connection, params object[] servers)
     {
         var redis = await ConnectionMultiplexer.ConnectAsync(connection + ",asyncTimeout=30000");
-        await redis.GetDatabase().ScriptEvaluateAsync("return redis.call('HGET', KEYS[1], 'etag')", ["warm"]); // an embedded server's first takes seconds
+
+        // An embedded server's first takes seconds.
+        await redis.GetDatabase().ScriptEvaluateAsync("return redis.call('HGET', KEYS[1], 'etag')", ["warm"]);
         var engine = new StorageEngine
         {
             Cluster = await ClusterAsync(silo => silo.AddRedisGrainStorage(RecordStore.Name, options =>
