@@ -20,6 +20,8 @@ public sealed class PostgresServer : IAsyncDisposable
     /// <summary>Why there is none on this machine; null: there is one.</summary>
     public static string? WhyMissing => FindPrograms() is null ? "PostgreSQL's initdb is neither on the path nor below /usr/lib/postgresql" : null;
 
+    public int Port => _port;
+
     /// <summary>As Npgsql wants it.</summary>
     public string Connection => string.Create(
         CultureInfo.InvariantCulture, $"Host=127.0.0.1;Port={_port};Username=postgres;Database=postgres;Pooling=true;Timeout=5;Command Timeout=5");

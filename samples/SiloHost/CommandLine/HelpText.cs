@@ -18,7 +18,8 @@ internal static class HelpText
         {Run} schema --cluster postgres://USER[:PASSWORD]@HOST:PORT/DATABASE
             Makes the tables that the database must have for that.
 
-        {Run} drive [--rate 500] [--tenants 20] [--seconds 10] [--skew 1] [--policy tenant] [--gateways 30000,30001 | --cluster ADDRESS] [--record FILE]
+        {Run} drive [--rate 500] [--tenants 20] [--seconds 10] [--skew 1] [--policy tenant] [--gateways 30000,30001] [--record FILE]
+            [--cluster ADDRESS]
             Asks the tenants' limiters from outside the cluster, open-loop, and checks each tenant's admissions against its limit.
 
         {Run} drive --breaker payments [--nodes 3] [--rate 300] [--seconds 21] [--gateways 30000,30001]

@@ -43,7 +43,8 @@ public sealed class ReliabilityToolkitPolicies
         from entry in policies
         orderby entry.Key
         where entry.Value.Durability is not (null or Durability.Volatile)
-        select $"{kind}:{entry.Key}: Durability is {entry.Value.Durability}; legal: Volatile, for there is no grain storage named \"{RecordStore.Name}\".";
+        select $"{kind}:{entry.Key}: Durability is {entry.Value.Durability}; legal: Volatile, "
+            + $"for there is no grain storage named \"{RecordStore.Name}\".";
 
     private static IEnumerable<string> Validate<TPolicy>(
         string kind, IDictionary<string, TPolicy> policies, Func<TPolicy, IReadOnlyList<string>> validate)
