@@ -14,11 +14,13 @@ internal sealed class Cluster(string address, string folder) : IDisposable
 
     public IEnumerable<string> Histories => Directory.GetFiles(folder, "*.history");
 
-    public void Start(string name)
+    /// <param name="name">It is told to be a silo or a client by that.</param>
+    /// <param name="alone">Whether nobody in it calls.</param>
+    public void Start(string name, bool alone = false)
     {
         var history = Path.Combine(folder, $"{name}-{++_starts}.history");
         string[] arguments = name.StartsWith("silo", StringComparison.Ordinal)
-            ? ["silo", name, address, Text(Ports(name).Silo), Text(Ports(name).Gateway), history]
+            ? ["silo", name, address, Text(Ports(name).Silo), Text(Ports(name).Gateway), alone ? "-" : history]
             : ["client", name, address, history];
         var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardOutput = true, RedirectStandardError = true };
         if (Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet")

@@ -40,7 +40,8 @@ internal readonly record struct Happening(What What, string Name, long From, lon
     {
         var parts = line.Split(' ');
         return parts.Length == 5 && Enum.TryParse<What>(parts[0], out var what)
-            && long.TryParse(parts[2], CultureInfo.InvariantCulture, out var from) && long.TryParse(parts[3], CultureInfo.InvariantCulture, out var to)
+            && long.TryParse(parts[2], CultureInfo.InvariantCulture, out var from)
+            && long.TryParse(parts[3], CultureInfo.InvariantCulture, out var to)
                 ? new Happening(what, parts[1], from, to, parts[4])
                 : null;
     }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
@@ -8,6 +9,12 @@ namespace ReliabilityToolkit.Orleans.Chaos;
 /// <summary>A process that is there to be killed: a silo or a client, and in either callers who write down what they get.</summary>
 internal static class Node
 {
+    /// <summary>Of the environment: "default" for Orleans' own times of failure detection.</summary>
+    public const string Membership = "CHAOS_MEMBERSHIP";
+
+    /// <summary>Likewise: "local" for Orleans' default directory, else the lease of the consistent one's ranges in seconds.</summary>
+    public const string Directory = "CHAOS_DIRECTORY";
+
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(2);
 
     public static Task RunSiloAsync(string name, ClusterStore store, int siloPort, int gatewayPort, string file) => RunAsync(name, file, builder =>
@@ -17,6 +24,8 @@ internal static class Node
             store.Configure(silo);
             silo.Configure<ClusterMembershipOptions>(options =>
             {
+                if (Setting(Membership) == "default")
+                    return;
                 options.ProbeTimeout = TimeSpan.FromSeconds(1);
                 options.MaxProbeTimeout = TimeSpan.FromSeconds(2);
                 options.TableRefreshTimeout = options.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
@@ -24,7 +33,11 @@ internal static class Node
             silo.AddReliabilityToolkit(toolkit =>
             {
                 Policies.Add(toolkit);
-                toolkit.UseStronglyConsistentDirectory(TimeSpan.Zero); // the fence sees to what a dead silo may have lent
+                if (Setting(Directory) == "local")
+                    return;
+
+                // The fence sees to what a dead silo may have lent: nobody need wait for it here.
+                toolkit.UseStronglyConsistentDirectory(TimeSpan.FromSeconds(int.Parse(Setting(Directory) ?? "0", CultureInfo.InvariantCulture)));
             });
             silo.Services.Configure<ReliabilityToolkitClientOptions>(Configure);
         }));
@@ -39,6 +52,8 @@ internal static class Node
             })
             .AddReliabilityToolkit(Configure)));
 
+    private static string? Setting(string name) => Environment.GetEnvironmentVariable(name);
+
     private static void Configure(ReliabilityToolkitClientOptions options) => options.CircuitFallback[Policies.Payments] = CircuitFallback.Reject;
 
     private static async Task RunAsync(string name, string file, Action<IHostApplicationBuilder> configure)
@@ -48,6 +63,12 @@ internal static class Node
         configure(builder);
         using var host = builder.Build();
         await host.StartAsync();
+        if (file == "-")
+        {
+            await host.WaitForShutdownAsync();
+            return;
+        }
+
         using var history = new History(file);
         var toolkit = host.Services.GetRequiredService<IReliabilityToolkit>();
         var stopping = host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;

@@ -7,6 +7,9 @@ internal static class Policies
     public const string Pool = "pool";
     public const string Payments = "payments";
 
+    /// <summary>In memory alone, and slow: what it has forgotten shows.</summary>
+    public const string Remembered = "remembered";
+
     public const int Burst = 200;
     public const int PerSecond = 400;
     public const int Capacity = 6;
@@ -16,6 +19,8 @@ internal static class Policies
     public static readonly TimeSpan CoolDown = TimeSpan.FromSeconds(8);
 
     public static void Add(ReliabilityToolkitBuilder toolkit) => toolkit
+        .AddRateLimiter(Remembered, policy => (policy.Burst, policy.TokensPerPeriod, policy.Period, policy.Durability) =
+            (100, 1, TimeSpan.FromHours(1), Durability.Volatile))
         .AddRateLimiter(Hot, policy => (policy.Burst, policy.TokensPerPeriod, policy.Durability) = (Burst, PerSecond, Durability.Fenced))
         .AddBulkhead(Pool, policy => (policy.Capacity, policy.Lease, policy.Durability) = (Capacity, Lease, Durability.Fenced))
         .AddCircuitBreaker(Payments, policy => (policy.CoolDown, policy.HalfOpenMaxCalls, policy.TrialLease, policy.Durability) =

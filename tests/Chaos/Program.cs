@@ -16,6 +16,20 @@ switch (args)
     case ["client", var name, var address, var file]:
         await Node.RunClientAsync(name, ClusterStore.Parse(address), file);
         return 0;
+    case ["measure", var membership, var directory, var refreshSeconds, .. var endings] when endings.Length > 0:
+        Environment.SetEnvironmentVariable(Node.Membership, membership);
+        Environment.SetEnvironmentVariable(Node.Directory, directory);
+        foreach (var ending in endings)
+        {
+            var temporary = Directory.CreateTempSubdirectory("chaos-").FullName;
+            await using var measured = await StoreServer.StartAsync("redis");
+            using var silos = new Cluster(measured.Address, temporary);
+            var refresh = TimeSpan.FromSeconds(int.Parse(refreshSeconds, CultureInfo.InvariantCulture));
+            Console.WriteLine($"membership {membership,-7} directory {directory,-5} gateways refreshed every {refreshSeconds,2} s: "
+                + await new Measure(silos, ClusterStore.Parse(measured.Address), refresh).RunAsync(ending));
+        }
+
+        return 0;
     case ["check", .. var files]:
         return Report(Checker.Check(History.Read(files)));
 }
@@ -71,16 +85,20 @@ static int Report(Verdict verdict)
         trips                         {verdict.Trips}
         B1, B6 calls in spite of one  {verdict.Forgotten}
         B2 trials too many            {Math.Max(0, verdict.TrialsTooMany)}
-        longest time without admission within 20 s of a silo's end: p50 {verdict.OutageP50.TotalSeconds:0.0} s, max {verdict.OutageMax.TotalSeconds:0.0} s
+        longest time without admission within 20 s of a silo's end: p50 {Text(verdict.OutageP50)}, max {Text(verdict.OutageMax)}
         utilisation                   {verdict.Utilisation:P1}
         {(verdict.IsKept ? "all promises were kept" : "A PROMISE WAS BROKEN")}
         """));
     return verdict.IsKept && verdict.Admissions > 0 && verdict.Permits > 0 && verdict.Calls > 0 ? 0 : 1;
 }
 
+static string Text(TimeSpan time) => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.0} s");
+
 static int Usage()
 {
     Console.Error.WriteLine("[--minutes M] [--store redis|postgres]   kills and freezes silos, clients and the store, and checks what they did");
     Console.Error.WriteLine("check FILE...                            checks histories that were kept");
+    Console.Error.WriteLine("measure default|quick local|LEASE_SECONDS GATEWAY_REFRESH_SECONDS stop|kill|freeze...");
+    Console.Error.WriteLine("                                         tells how long names do not answer, and how many forget");
     return 2;
 }
