@@ -37,6 +37,8 @@ internal sealed class Cluster(string address, string folder) : IDisposable
     /// <summary>Whether it runs; one that has ended by itself, because it was given up, does not.</summary>
     public bool IsRunning(string name) => _processes.TryGetValue(name, out var process) && !process.HasExited;
 
+    public string SiloAt(int port) => _ports.Single(silo => silo.Value.Silo == port).Key;
+
     public void Kill(string name)
     {
         if (!IsRunning(name))

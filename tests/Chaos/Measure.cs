@@ -13,14 +13,12 @@ namespace ReliabilityToolkit.Orleans.Chaos;
 internal sealed class Measure(Cluster cluster, ClusterStore store, TimeSpan gatewaysRefreshedEvery)
 {
     private const int Names = 60;
-    private const string Victim = "silo-3";
-
     private static readonly TimeSpan Deadline = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(120);
 
     public async Task<string> RunAsync(string ending)
     {
-        foreach (var silo in new[] { "silo-1", "silo-2", Victim })
+        foreach (var silo in new[] { "silo-1", "silo-2", "silo-3" })
         {
             cluster.Start(silo, alone: true);
             await Task.Delay(TimeSpan.FromSeconds(3));
@@ -41,23 +39,28 @@ internal sealed class Measure(Cluster cluster, ClusterStore store, TimeSpan gate
         foreach (var name in names)
             await name.TryAcquireAsync(10);
 
+        // The silo on which most of them are.
+        var active = await grains.GetGrain<IManagementGrain>(0).GetDetailedGrainStatistics();
+        var there = active.Where(one => names.Any(name => name.GetGrainId() == one.GrainId)).GroupBy(static one => one.SiloAddress.Endpoint.Port)
+            .MaxBy(static silo => silo.Count())!;
+        var victim = cluster.SiloAt(there.Key);
         var since = Stopwatch.StartNew();
         if (ending == "stop")
-            cluster.Signal(Victim, "TERM");
+            cluster.Signal(victim, "TERM");
         else if (ending == "freeze")
-            cluster.Signal(Victim, "STOP");
+            cluster.Signal(victim, "STOP");
         else
-            cluster.Kill(Victim);
+            cluster.Kill(victim);
         var refused = 0;
         var back = await Task.WhenAll(names.Select(name => Task.Run(() => AwaitAsync(name, since, () => Interlocked.Increment(ref refused)))));
-        cluster.Signal(Victim, "CONT");
+        cluster.Signal(victim, "CONT");
         await host.StopAsync();
         var outages = back.Select(static it => it.Outage).Order().ToArray();
         var forgotten = back.Count(static it => it.Available is 100);
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{ending,-7} {outages.Count(static it => it > TimeSpan.FromSeconds(1)),3} of {Names} names without an answer for more than 1 s; "
-            + $"longest {outages[^1].TotalSeconds,5:0.0} s; failed calls {refused,5}; forgotten {forgotten,2}");
+            $"{ending,-7} of the silo of {there.Count()} of {Names} names: "
+            + $"{outages.Count(static it => it > TimeSpan.FromSeconds(1)),3} names without an answer for more than 1 s; longest {outages[^1].TotalSeconds,5:0.0} s; failed calls {refused,5}; forgotten {forgotten,2}");
     }
 
     // The longest time between two answers, until it has answered for a while; and what it remembers.

@@ -32,9 +32,10 @@ internal static class Swarm
 
     /// <summary>The first seed in whose world a checker finds something; of promises with a number the first of the shapes that keep them.</summary>
     /// <param name="promise">Which checker; others are passed over.</param>
-    /// <param name="count">How many seeds are tried, from 1 on.</param>
+    /// <param name="first">From which seed on.</param>
+    /// <param name="count">How many seeds are tried.</param>
     /// <returns>The seed and what was found, or the shape; null where nothing was.</returns>
-    public static string? Find(string promise, ulong count)
+    public static string? Find(string promise, ulong first, ulong count)
     {
         if (promise is "L2" or "L3" or "L6" or "L7" or "L8")
             return Shape.Kept.FirstOrDefault(shape => shape.Run().ShortOf().Contains(promise))?.ToString();
@@ -43,7 +44,7 @@ internal static class Swarm
         var isOfBreakers = promise is "B1" or "B2" or "B4" or "R1" or "Reference" or "Quorum" or "Poison" or "Healed";
         var isOfBulkheads = promise is "K1" or "K2" or "K3" or "K4" or "K5" or "Queue" or "Idle" or "R1 of bulkheads";
         Func<ulong, ulong, long> run = isOfBreakers ? BreakerSwarm.Run : isOfBulkheads ? BulkheadSwarm.Run : Run;
-        for (var seed = 1UL; seed <= count; seed++)
+        for (var seed = first; seed < first + count; seed++)
         {
             try
             {

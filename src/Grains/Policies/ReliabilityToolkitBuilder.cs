@@ -70,9 +70,9 @@ public sealed class ReliabilityToolkitBuilder
     /// <summary>
     /// Stops the host, with the reason in the log, where Orleans finds that it cannot go on: above all when the cluster has given this silo up,
     /// because it stood still or was cut off. By default Orleans ends the whole process then, two seconds after it has heard of it, and with it
-    /// whatever else runs there (<c>Environment.FailFast</c>). A host that stops in order serves its other work to the end; until it has stopped, grains of it may
-    /// still answer callers in the same process: what that means for limits, see docs/guarantees.md. Whatever restarts the process must do so for
-    /// either end.
+    /// whatever else runs there (<c>Environment.FailFast</c>). A host that stops in order serves its other work to the end; until it has stopped,
+    /// grains of it may still answer callers in the same process: what that means for limits, see docs/guarantees.md. Whatever restarts the process
+    /// must do so for either end.
     /// </summary>
     public ReliabilityToolkitBuilder StopHostWhenEvicted()
     {

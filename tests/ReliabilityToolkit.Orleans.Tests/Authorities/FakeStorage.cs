@@ -31,6 +31,10 @@ internal sealed class FakeStorage : IGrainStorage
     /// <summary>What comes of it when it has been written and read.</summary>
     public static T Copy<T>(T value) => AnySerializer.Deserialize<T>(AnySerializer.SerializeToArray(value))!;
 
+    public static byte[] Write<T>(T value) => AnySerializer.SerializeToArray(value);
+
+    public static T Read<T>(byte[] written) => AnySerializer.Deserialize<T>(written)!;
+
     public async Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
         await (Before?.Invoke() ?? Task.CompletedTask);

