@@ -60,7 +60,8 @@ internal sealed class Measure(Cluster cluster, ClusterStore store, TimeSpan gate
         return string.Create(
             CultureInfo.InvariantCulture,
             $"{ending,-7} of the silo of {there.Count()} of {Names} names: "
-            + $"{outages.Count(static it => it > TimeSpan.FromSeconds(1)),3} names without an answer for more than 1 s; longest {outages[^1].TotalSeconds,5:0.0} s; failed calls {refused,5}; forgotten {forgotten,2}");
+            + $"{outages.Count(static it => it > TimeSpan.FromSeconds(1)),3} names without an answer for more than 1 s; "
+            + $"longest {outages[^1].TotalSeconds,5:0.0} s; failed calls {refused,5}; forgotten {forgotten,2}");
     }
 
     // The longest time between two answers, until it has answered for a while; and what it remembers.

@@ -76,7 +76,7 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
     /// <param name="skew">Of the wall clock by which the time since is reckoned.</param>
     public Heritage<TMemory> Begin(long newEpoch, TimeSpan skew)
     {
-        var heritage = tenure.Inherit<TMemory>(archive.Record, archive.Memory, null, newEpoch, Utc(clock()) + skew);
+        var heritage = tenure.Inherit<TMemory>(archive.Record, archive.Memory, null, newEpoch, Utc(clock()) + skew.Ticks);
         if (!tenure.MustWriteFirst)
         {
             _tag = archive.Tag;
@@ -132,7 +132,7 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
             archive.TryWrite(null, null, _tag);
     }
 
-    private static DateTime Utc(Instant now) => new(DateTime.UnixEpoch.Ticks + now.Ticks, DateTimeKind.Utc);
+    private static long Utc(Instant now) => DateTime.UnixEpoch.Ticks + now.Ticks;
 
     private void Write(IRemembers<TMemory> machine)
     {

@@ -163,6 +163,8 @@ internal sealed class CircuitStates
         var generation = Generation;
         Resume(memory, then);
         Generation = generation;
+        Failures = 0; // what was counted may have been forgiven since
+        _window?.Clear();
         if (State == CircuitState.HalfOpen)
             State = CircuitState.Open;
         if (State == CircuitState.Open && _openUntil <= latestEnd)

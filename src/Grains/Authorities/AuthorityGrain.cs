@@ -28,8 +28,8 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
 
     protected string Name => this.GetPrimaryKeyString();
 
-    /// <summary>Whether a record is kept, from which a successor learns all.</summary>
-    protected bool IsRecorded => _tenure is not null;
+    /// <summary>Whether a record is kept, from which a successor will learn all.</summary>
+    protected bool IsRecorded => _tenure is not null && FindToday() is { } policy && records.DurabilityOf(policy) != Durability.Volatile;
 
     /// <summary>The machine; null until the first request.</summary>
     protected TMachine? Existing => _machine;
@@ -48,8 +48,10 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         var durability = records.DurabilityOf(policy);
         if (durability == Durability.Volatile)
         {
-            if (_carried is not null)
-                Begin(policy, source.Current, new Heritage<TMemory>(_carried.Epoch, Predecessor.Finished, _carried.Memory));
+            if (_carried is null)
+                return;
+            Begin(policy, source.Current, HeritageInMemory(policy));
+            Conclude(_machine!, Clock.Now); // it is to be kept, though nobody ask
             return;
         }
 
@@ -59,6 +61,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         try
         {
             Begin(policy, policies, await _keeper.BeginAsync(NewEpoch(), _carried));
+            Conclude(_machine!, Clock.Now);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -86,6 +89,8 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     /// <inheritdoc/>
     public void OnDehydrate(IDehydrationContext dehydrationContext)
     {
+        if (_machine is null && _carried is not null)
+            dehydrationContext.TryAddValue(RecordStore.Name, _carried); // its policy is not known here
         if (_machine is null || _machine.HasSuccessor || _keeper?.IsLost == true)
             return;
         var carried = new Carried<TMemory>(
@@ -268,6 +273,10 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         }
     }
 
+    private Heritage<TMemory> HeritageInMemory(TPolicy policy) => _carried is not null
+        ? new Heritage<TMemory>(_carried.Epoch, Predecessor.Finished, _carried.Memory)
+        : new Heritage<TMemory>(NewEpoch(), MayFollowAnother(policy) ? Predecessor.Possible : Predecessor.None);
+
     private void Begin(TPolicy policy, PolicySet policies, in Heritage<TMemory> heritage)
     {
         _machine = Create(policy, Clock.Now, heritage);
@@ -307,7 +316,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         }
         catch (Exception e) when (e is ArgumentException or UnknownPolicyException)
         {
-            if (_machine is null)
+            if (_machine is null && _carried is null)
                 DeactivateOnIdle(); // a name that means nothing is not kept in memory
             throw;
         }
@@ -320,7 +329,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
                 throw AuthorityUnavailableException.ForRecord(Name, "its policy has only just come.");
             }
 
-            Begin(policy, policies, new Heritage<TMemory>(NewEpoch(), MayFollowAnother(policy) ? Predecessor.Possible : Predecessor.None));
+            Begin(policy, policies, HeritageInMemory(policy));
             return;
         }
 

@@ -25,9 +25,9 @@ internal sealed class AuthorityRecord
     [Id(3)]
     public string Owner { get; set; } = "";
 
-    /// <summary>When <see cref="Memory"/> was captured, by the wall clock of the silo.</summary>
+    /// <summary>When <see cref="Memory"/> was captured, by the wall clock of the silo: UTC, in ticks of 100 ns since the year 1.</summary>
     [Id(4)]
-    public DateTime CapturedAt { get; set; }
+    public long CapturedAt { get; set; }
 
     /// <summary>What the machine knows; null: nothing that must outlive it.</summary>
     [Id(5)]

@@ -17,6 +17,7 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
     private string? _tag;
     private AuthorityRecord? _content; // as it was last known to be; null: there is none
     private bool _isUnsure; // whether that is still so: a write got no answer
+    private bool _mayComeLate; // that write, since the last that was answered
 
     /// <summary>Whether another activation has taken it: this one decides nothing any more.</summary>
     public bool IsLost { get; private set; }
@@ -54,24 +55,28 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
     /// <summary>There is nothing to be remembered.</summary>
     public Task DeleteAsync() => InTurnAsync(async () =>
     {
-        await MakeSureAsync();
-        if (_content is null)
-            return;
-        var state = ToState(new AuthorityRecord());
-        await AttemptAsync(() => storage.ClearStateAsync(kind, id, state));
-        (_content, _tag) = (null, state.ETag);
-        RecordMeter.Deleted.Add(1);
+        var state = (GrainState<AuthorityRecord>?)null;
+        await ChangeAsync(() =>
+        {
+            state = ToState(new AuthorityRecord());
+            return _content is null ? Task.CompletedTask : storage.ClearStateAsync(kind, id, state);
+        });
+        RecordMeter.Deleted.Add(_content is null ? 0 : 1);
+        (_content, _tag) = (null, state!.ETag);
     });
 
-    private DateTime UtcNow => clock.Time.GetUtcNow().UtcDateTime;
+    private long UtcNow => clock.Time.GetUtcNow().UtcTicks;
 
     private Task WriteAsync(Func<AuthorityRecord> compose) => InTurnAsync(async () =>
     {
-        await MakeSureAsync();
-        var content = compose();
-        var state = ToState(content);
-        await AttemptAsync(() => storage.WriteStateAsync(kind, id, state));
-        (_content, _tag) = (content, state.ETag);
+        var (content, state) = ((AuthorityRecord?)null, (GrainState<AuthorityRecord>?)null);
+        await ChangeAsync(() =>
+        {
+            content = compose();
+            state = ToState(content);
+            return storage.WriteStateAsync(kind, id, state);
+        });
+        (_content, _tag) = (content, state!.ETag);
         RecordMeter.Written.Add(1);
     });
 
@@ -89,6 +94,27 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
         }
 
         (_content, _tag) = (found, state.ETag);
+    }
+
+    // What contradicts a change may be this activation's own, which was so late that nobody waited for it any more. Then it is made once more.
+    private async Task ChangeAsync(Func<Task> change)
+    {
+        await MakeSureAsync();
+        try
+        {
+            await AttemptAsync(change);
+        }
+        catch (InconsistentStateException e)
+        {
+            if (!_mayComeLate)
+                throw Lose(e);
+            await LookAsync();
+            if (_content?.Owner != owner)
+                throw Lose(e);
+            await AttemptAsync(change);
+        }
+
+        _mayComeLate = false;
     }
 
     // A write without an answer may have been done, or may be done yet; in that case it is one that this activation wanted.
@@ -111,13 +137,9 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
         {
             await operation().WaitAsync(Patience, clock.Time);
         }
-        catch (InconsistentStateException e)
+        catch (Exception e) when (e is not InconsistentStateException)
         {
-            throw Lose(e);
-        }
-        catch
-        {
-            _isUnsure = true;
+            _isUnsure = _mayComeLate = true;
             RecordMeter.Failed.Add(1);
             throw;
         }

@@ -1,3 +1,5 @@
+using Orleans.Storage;
+
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="Tenure"/>: it reads and writes the record. To be used in the grain's own turns only.</summary>
@@ -16,11 +18,21 @@ internal sealed class RecordKeeper<TMemory>(NodeClock clock, Tenure tenure, Reco
     {
         var found = await record.ReadAsync();
         var memory = found is null ? null : record.MemoryOf(found);
-        var heritage = tenure.Inherit(found, memory, carried, newEpoch, clock.Time.GetUtcNow().UtcDateTime);
+        var heritage = tenure.Inherit(found, memory, carried, newEpoch, clock.Time.GetUtcNow().UtcTicks);
         if (!tenure.MustWriteFirst)
             return heritage;
         var askedAt = clock.Now;
-        await record.TakeAsync(heritage.Epoch);
+        try
+        {
+            await record.TakeAsync(heritage.Epoch);
+        }
+        catch (Exception e) when (e is not (InconsistentStateException or OutOfMemoryException))
+        {
+            // It may have been carried out. Given up now, the goodbye that was there would be lost, and the next take this activation for a lost one.
+            askedAt = clock.Now;
+            await record.TakeAsync(heritage.Epoch);
+        }
+
         tenure.Recorded(askedAt, 0);
         return heritage;
     }

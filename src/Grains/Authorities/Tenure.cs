@@ -8,6 +8,10 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="recordsLate">Whether there is no record until there is something to lose.</param>
 internal sealed class Tenure(Durability durability, bool recordsLate)
 {
+    // What a lost one has numbered since it began, permits and trials, lies above its epoch, a million to a millisecond; and its silo's clock may have
+    // been ahead of this one's.
+    private const long NumbersOfALost = 2_000L << 20;
+
     private Instant _provenUntil = Instant.Never;
     private Instant _proveAt = Instant.Never;
     private long _recordedDecrees;
@@ -23,22 +27,22 @@ internal sealed class Tenure(Durability durability, bool recordsLate)
     /// <param name="memory">That is in it.</param>
     /// <param name="carried">What moved here with the activation; null: nothing.</param>
     /// <param name="newEpoch">Where it does not carry on; higher than that of any other.</param>
-    /// <param name="utcNow">By the silo's wall clock.</param>
+    /// <param name="utcNow">By the silo's wall clock, in ticks.</param>
     public Heritage<TMemory> Inherit<TMemory>(
-        AuthorityRecord? found, TMemory? memory, Carried<TMemory>? carried, long newEpoch, DateTime utcNow)
+        AuthorityRecord? found, TMemory? memory, Carried<TMemory>? carried, long newEpoch, long utcNow)
         where TMemory : class
     {
         HasRecord = found is not null;
         var fence = durability == Durability.Fenced ? LeaseTerm.OfOwnership : default;
-        if (carried is not null && carried.HasRecord == HasRecord && (found is null || found.Owner == carried.Owner))
+        if (carried is not null && (found is null ? !carried.HasRecord : found.Owner == carried.Owner || found.Epoch < carried.Epoch))
             return new Heritage<TMemory>(carried.Epoch, Predecessor.Finished, carried.Memory);
         if (found is null)
             return new Heritage<TMemory>(newEpoch, Predecessor.None);
-        var elapsed = utcNow - found.CapturedAt - LeaseTerm.ClocksApart;
+        var elapsed = new TimeSpan(utcNow - found.CapturedAt) - LeaseTerm.ClocksApart;
         elapsed = elapsed > TimeSpan.Zero ? elapsed : TimeSpan.Zero;
         return found.IsClean && memory is not null
             ? new Heritage<TMemory>(found.Epoch, Predecessor.Finished, memory, elapsed)
-            : new Heritage<TMemory>(Math.Max(newEpoch, found.Epoch + 1), Predecessor.Lost, memory, elapsed, fence);
+            : new Heritage<TMemory>(Math.Max(newEpoch, found.Epoch + NumbersOfALost), Predecessor.Lost, memory, elapsed, fence);
     }
 
     /// <summary>Whether the record is to be taken over, or made, before the first decision.</summary>

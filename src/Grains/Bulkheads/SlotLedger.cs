@@ -173,8 +173,9 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, 
         {
             IsClosed = closes;
             _version++;
-            Decrees++;
         }
+
+        Decrees++; // also one that changes nothing must be known to a successor, should a copy of it come late
 
         // Who holds something could admit by it, and who waits is to be told. That it is open again one hears when one asks.
         var listeners = closes ? _loans.Nodes.Where(static loan => loan.Slots > 0 || loan.Waiting > 0) : [];

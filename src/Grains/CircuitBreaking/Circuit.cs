@@ -141,6 +141,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
         }
 
         Show(now);
+        Decrees++; // also one that changes nothing must be known to a successor, should a copy of it come late
 
         // A predecessor may have lent verdicts shortly before this activation was born. A reset is only waited for by those who listen.
         if (order.Command == CircuitCommand.Reset)

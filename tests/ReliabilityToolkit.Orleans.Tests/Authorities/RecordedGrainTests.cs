@@ -334,6 +334,129 @@ public sealed class RecordedGrainTests : IDisposable
     }
 
     [Fact]
+    public async Task Activation_WhoseOwnWriteComesLate_DoesNotTakeItForAnothers()
+    {
+        // The write had no answer in time; the record was read and was as before; only then was it carried out.
+        var breaker = await BreakerAsync();
+        var carryOut = new TaskCompletionSource();
+        _storage.Before = () => carryOut.Task;
+        var isolated = breaker.AskAsync(grain => Told(grain.IsolateAsync("for good")));
+        await _time.FinishAsync(() => isolated.ContinueWith(static _ => { }, TaskScheduler.Default), Second / 10);
+        await FluentActions.Awaiting(() => isolated).Should().ThrowAsync<AuthorityUnavailableException>();
+        var reads = _storage.Reads;
+        _storage.Before = () =>
+        {
+            if (_storage.Reads > reads)
+                carryOut.TrySetResult();
+            return Task.CompletedTask;
+        };
+        (await breaker.AskAsync(grain => grain.GetStatusAsync())).State.Should().Be(CircuitState.Isolated);
+        breaker.Activation.LetGo.Should().Be(0);
+    }
+
+    [Fact]
+    public async Task Activation_WhoseFirstWriteGotNoAnswer_StillCarriesOn()
+    {
+        var first = await LimiterAsync("slow");
+        await first.AskAsync(grain => grain.TryAcquireAsync(90));
+        await first.EndAsync();
+        _storage.After = () =>
+        {
+            _storage.After = null;
+            return Task.FromException(new IOException("no answer"));
+        };
+        (await (await LimiterAsync("slow")).AskAsync(grain => grain.TryAcquireAsync(10))).Should().BeTrue("the goodbye was not lost");
+    }
+
+    [Theory]
+    [InlineData("slow")]
+    [InlineData("late")]
+    [InlineData("volatile")]
+    public async Task Limiter_ThatMoves_TakesAllAlongAndIsKept(string name)
+    {
+        var first = await LimiterAsync(name);
+        await first.AskAsync(grain => grain.TryAcquireAsync(40));
+        var moved = new FakeMigration();
+        await first.EndAsync(DeactivationReasonCode.Migrating);
+        await first.AskAsync(grain =>
+        {
+            grain.OnDehydrate(moved);
+            return new ValueTask<bool>(true);
+        });
+        var second = await LimiterAsync(name, moved);
+        second.Activation.Delays.Should().ContainSingle("else it could be collected before anybody asks");
+        (await second.AskAsync(grain => grain.TryAcquireAsync(61))).Should().BeFalse();
+        (await second.AskAsync(grain => grain.TryAcquireAsync(60))).Should().BeTrue();
+    }
+
+    [Fact]
+    public async Task Limiter_ThatMovesToWhereItsPolicyIsNotKnownYet_ForgetsNothing()
+    {
+        var first = await LimiterAsync("volatile");
+        await first.AskAsync(grain => grain.TryAcquireAsync(90));
+        var (moved, again) = (new FakeMigration(), new FakeMigration());
+        await first.AskAsync(grain =>
+        {
+            grain.OnDehydrate(moved);
+            return new ValueTask<bool>(true);
+        });
+        using var source = new PolicySource(new PolicyMonitor { Write = static _ => { } }, Log<PolicySource>());
+        var second = await BeginAsync(
+            "rt.limiter",
+            "volatile",
+            (clock, store) => new RateLimiterGrain(
+                clock, source, new Chance(Random.Shared), store, new Departures(clock), Log<RateLimiterGrain>()),
+            moved);
+        await second.Awaiting(it => it.AskAsync(grain => grain.TryAcquireAsync(1))).Should().ThrowAsync<UnknownPolicyException>();
+        second.Activation.LetGo.Should().Be(0);
+        await second.AskAsync(grain =>
+        {
+            grain.OnDehydrate(again);
+            return new ValueTask<bool>(true);
+        });
+        (await (await LimiterAsync("volatile", again)).AskAsync(grain => grain.TryAcquireAsync(11))).Should().BeFalse();
+    }
+
+    [Fact]
+    public async Task Limiter_ThatMovesPastAStaleRecord_GoesByWhatMoved()
+    {
+        // Recorded once, then volatile for a while, now recorded again.
+        await (await LimiterAsync("slow")).AskAsync(grain => grain.TryAcquireAsync(1));
+        var stale = _storage.Only!;
+        (stale.IsClean, stale.Epoch) = (true, 1);
+        stale.Memory = FakeStorage.Write(new LimiterMemory(1, 0, default, false, 1, 100, [], [], [], 1));
+        var moved = new FakeMigration();
+        moved.TryAddValue(
+            RecordStore.Name,
+            new Carried<LimiterMemory>("another", false, long.MaxValue / 2, new LimiterMemory(7, 0, default, false, 1, 5, [], [], [], 1)));
+        (await (await LimiterAsync("slow", moved)).AskAsync(grain => grain.GetStatusAsync())).AvailableTokens.Should().Be(5);
+    }
+
+    [Fact]
+    public async Task Breaker_WhosePredecessorWasLost_DoesNotRememberWhatWasForgivenSince()
+    {
+        var first = await BreakerAsync();
+        var pass = await first.AskAsync(grain => grain.EnterAsync());
+        await first.AskAsync(grain => Told(grain.ReportAsync(pass, CircuitOutcome.Failed)));
+        await first.EndAsync();
+        var second = await BreakerAsync(); // takes the record with what is in it, and is lost
+        await second.AskAsync(grain => Told(grain.ReportAsync(pass, CircuitOutcome.Succeeded)));
+        (await (await BreakerAsync()).AskAsync(grain => grain.GetStatusAsync())).ConsecutiveFailures.Should().Be(0);
+    }
+
+    [Fact]
+    public async Task Bulkhead_CloseThatChangedNothing_IsNotGivenAnewByASuccessor()
+    {
+        var (first, close) = (await BulkheadAsync(), new SlotOrder(new Asker(1).Next(), SlotCommand.Close, default));
+        await first.AskAsync(grain => Told(grain.CloseAsync()));
+        await first.AskAsync(grain => ((IBulkheadProtocol)grain).CommandAsync(close, default));
+        var second = await BulkheadAsync(); // the first was lost
+        await second.AskAsync(grain => Told(grain.ReopenAsync()));
+        await second.AskAsync(grain => ((IBulkheadProtocol)grain).CommandAsync(close, default)); // a late copy
+        (await second.AskAsync(grain => grain.GetStatusAsync())).IsClosed.Should().BeFalse();
+    }
+
+    [Fact]
     public async Task Activation_WhoseRecordIsNewer_RefusesAndChangesNothing()
     {
         await LimiterAsync("slow");
@@ -377,9 +500,10 @@ public sealed class RecordedGrainTests : IDisposable
     private static Task<SlotsGrant> RenewAsync(Recorded<BulkheadGrain> bulkhead, SlotBorrower node, int callers) =>
         bulkhead.AskAsync(grain => node.AskAsync(grain, callers));
 
-    private Task<Recorded<RateLimiterGrain>> LimiterAsync(string name) => BeginAsync(
+    private Task<Recorded<RateLimiterGrain>> LimiterAsync(string name, FakeMigration? moved = null) => BeginAsync(
         "rt.limiter", name, (clock, store) =>
-            new RateLimiterGrain(clock, _source, new Chance(Random.Shared), store, new Departures(clock), Log<RateLimiterGrain>()));
+            new RateLimiterGrain(clock, _source, new Chance(Random.Shared), store, new Departures(clock), Log<RateLimiterGrain>()),
+        moved);
 
     private Task<Recorded<CircuitBreakerGrain>> BreakerAsync() => BeginAsync(
         "rt.breaker", "api", (clock, store) => new CircuitBreakerGrain(clock, _source, new Chance(Random.Shared), store, Log<CircuitBreakerGrain>()));
@@ -390,8 +514,8 @@ public sealed class RecordedGrainTests : IDisposable
 
     private static LogBook<T> Log<T>() => new();
 
-    private async Task<Recorded<TGrain>> BeginAsync<TGrain>(string type, string name, Func<NodeClock, RecordStore, TGrain> create)
-        where TGrain : Grain
+    private async Task<Recorded<TGrain>> BeginAsync<TGrain>(string type, string name, Func<NodeClock, RecordStore, TGrain> create, FakeMigration? moved = null)
+        where TGrain : Grain, IGrainMigrationParticipant
     {
         _time.Advance(TimeSpan.FromMilliseconds(2)); // epochs are of different milliseconds
         var clock = new NodeClock(_time);
@@ -399,6 +523,8 @@ public sealed class RecordedGrainTests : IDisposable
         var it = new Recorded<TGrain>(activation, activation.Create(() => create(clock, _storage.Store(clock))));
         await it.AskAsync(async grain =>
         {
+            if (moved is not null)
+                grain.OnRehydrate(moved);
             await grain.OnActivateAsync(default);
             return true;
         });
@@ -410,9 +536,9 @@ public sealed class RecordedGrainTests : IDisposable
     {
         public Task<T> AskAsync<T>(Func<TGrain, ValueTask<T>> call) => Activation.TurnAsync(() => call(Grain));
 
-        public Task<bool> EndAsync() => AskAsync(async grain =>
+        public Task<bool> EndAsync(DeactivationReasonCode why = DeactivationReasonCode.ShuttingDown) => AskAsync(async grain =>
         {
-            await grain.OnDeactivateAsync(new DeactivationReason(DeactivationReasonCode.ShuttingDown, ""), default);
+            await grain.OnDeactivateAsync(new DeactivationReason(why, ""), default);
             return true;
         });
 
