@@ -47,6 +47,16 @@ internal sealed class Cluster(string address, string folder) : IDisposable
         _processes[name].WaitForExit();
     }
 
+    /// <summary>Asks it to stop in order, and waits for that.</summary>
+    public async Task StopAsync(string name)
+    {
+        if (!IsRunning(name))
+            return;
+        Signal(name, "TERM");
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        await _processes[name].WaitForExitAsync(patience.Token);
+    }
+
     public void Signal(string name, string signal)
     {
         if (!IsRunning(name))

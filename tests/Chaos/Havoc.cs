@@ -1,7 +1,7 @@
 namespace ReliabilityToolkit.Orleans.Chaos;
 
 /// <summary>Three silos, three clients, and what befalls them.</summary>
-internal sealed class Havoc(Cluster cluster, StoreServer store, History history)
+internal sealed class Havoc(Cluster cluster, StoreServer store, Watcher watcher, History history)
 {
     private static readonly string[] Silos = ["silo-1", "silo-2", "silo-3"];
     private static readonly string[] Clients = ["client-1", "client-2", "client-3"];
@@ -19,6 +19,7 @@ internal sealed class Havoc(Cluster cluster, StoreServer store, History history)
 
         foreach (var name in Clients)
             cluster.Start(name);
+        await watcher.StartAsync();
         await Task.Delay(TimeSpan.FromSeconds(8));
         var endsAt = DateTime.UtcNow + duration;
         while (DateTime.UtcNow < endsAt)
@@ -37,11 +38,16 @@ internal sealed class Havoc(Cluster cluster, StoreServer store, History history)
     {
         var silo = Silos[Random.Shared.Next(Silos.Length)];
         var client = Clients[Random.Shared.Next(Clients.Length)];
-        switch (_next++ % 5)
+        switch (_next++ % 6)
         {
             case 0:
+                silo = await watcher.FindOwnerAsync(Policies.Hot) is { } port ? cluster.SiloAt(port) : silo;
                 Note("kill-silo", silo);
                 cluster.Kill(silo);
+                break;
+            case 5:
+                Note("stop-silo", silo);
+                await cluster.StopAsync(silo);
                 break;
             case 1:
                 Note("kill-client", client);

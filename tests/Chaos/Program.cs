@@ -61,8 +61,9 @@ Verdict verdict;
 await using (var server = await StoreServer.StartAsync(store))
 {
     using var cluster = new Cluster(server.Address, folder);
+    await using (var watcher = new Watcher(ClusterStore.Parse(server.Address)))
     using (var faults = new History(Path.Combine(folder, "faults.history")))
-        await new Havoc(cluster, server, faults).RunAsync(TimeSpan.FromMinutes(minutes));
+        await new Havoc(cluster, server, watcher, faults).RunAsync(TimeSpan.FromMinutes(minutes));
     verdict = Checker.Check(History.Read(cluster.Histories));
 }
 

@@ -22,7 +22,12 @@ public sealed class PlantedRecordBugTests
             Tenure,
             "found.Epoch + NumbersOfALost), Predecessor.Lost",
             "found.Epoch + NumbersOfALost), Predecessor.None"),
-        new("A lost predecessor is taken for none", "K1", Tenure, "found.Epoch + NumbersOfALost), Predecessor.Lost", "found.Epoch + NumbersOfALost), Predecessor.None"),
+        new(
+            "A lost predecessor is taken for none",
+            "K1",
+            Tenure,
+            "found.Epoch + NumbersOfALost), Predecessor.Lost",
+            "found.Epoch + NumbersOfALost), Predecessor.None"),
         new(
             "A successor begins with the state of a new one",
             "B1",
@@ -79,7 +84,13 @@ public sealed class PlantedRecordBugTests
         new("Parts end when their lender goes", "Term", Parts, "now + memory.EndsIn, memory.HeldSequence", "now, memory.HeldSequence"),
         new("What callers were promised is forgotten", "L1", Tokens, "isWhole ? told : [],", "[],", Near: 700),
         new("Verdicts that are lent are forgotten", "B1", Holders, "memory.Knows, now + memory.AdmitsFor", "memory.Knows, now"),
-        new("Trials under way are forgotten", "B2", Circuit, "foreach (var trial in memory.Trials)", "foreach (var trial in memory.Trials.Take(0))", Near: 1000),
+        new(
+            "Trials under way are forgotten",
+            "B2",
+            Circuit,
+            "foreach (var trial in memory.Trials)",
+            "foreach (var trial in memory.Trials.Take(0))",
+            Near: 1000),
         new(
             "What lies idle on a node is forgotten",
             "K1",
@@ -87,7 +98,13 @@ public sealed class PlantedRecordBugTests
             "Lend(loan, memory.Slots, memory.InUse, now);",
             "Lend(loan, memory.InUse, memory.InUse, now);", Near: 2800),
         new("Loans end when their lender goes", "K1", Loans, "Extend(loan, memory.EndsIn, now);", "Extend(loan, default, now);"),
-        new("An order that comes again is given anew", "K4", Orders, "foreach (var order in orders)", "foreach (var order in orders.Take(0))", Near: 2700),
+        new(
+            "An order that comes again is given anew",
+            "K4",
+            Orders,
+            "foreach (var order in orders)",
+            "foreach (var order in orders.Take(0))",
+            Near: 2700),
     ];
 
     public static TheoryData<string, string> Names
