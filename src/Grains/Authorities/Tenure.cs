@@ -8,8 +8,8 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="recordsLate">Whether there is no record until there is something to lose.</param>
 internal sealed class Tenure(Durability durability, bool recordsLate)
 {
-    // What a lost one has numbered since it began, permits and trials, lies above its epoch, a million to a millisecond; and its silo's clock may have
-    // been ahead of this one's.
+    // What a lost one has numbered since it began, permits and trials, lies above its epoch, a million to a millisecond; and its silo's clock may
+    // have been ahead of this one's.
     private const long NumbersOfALost = 2_000L << 20;
 
     private Instant _provenUntil = Instant.Never;

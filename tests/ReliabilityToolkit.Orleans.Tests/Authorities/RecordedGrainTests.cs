@@ -514,7 +514,8 @@ public sealed class RecordedGrainTests : IDisposable
 
     private static LogBook<T> Log<T>() => new();
 
-    private async Task<Recorded<TGrain>> BeginAsync<TGrain>(string type, string name, Func<NodeClock, RecordStore, TGrain> create, FakeMigration? moved = null)
+    private async Task<Recorded<TGrain>> BeginAsync<TGrain>(
+        string type, string name, Func<NodeClock, RecordStore, TGrain> create, FakeMigration? moved = null)
         where TGrain : Grain, IGrainMigrationParticipant
     {
         _time.Advance(TimeSpan.FromMilliseconds(2)); // epochs are of different milliseconds
