@@ -22,8 +22,8 @@ public sealed class PlantedBreakerBugTests
             "A switch does not wait for what a predecessor may have lent",
             "B1",
             Breaker,
-            "_bornAt + LeaseTerm.OfVerdict,\n                now);",
-            "_bornAt,\n                now);"),
+            "_admittedUntil,\n                now);",
+            "now,\n                now);"),
         new(
             "What a node knew of another authority counts as its word",
             "B1",
