@@ -5,10 +5,10 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 /// <summary>Many small worlds, each of its own seed.</summary>
 internal static class Swarm
 {
-    private const int Seeds = 700;
+    private const int Seeds = 400;
 
     /// <summary>
-    /// Runs as many as SIMULATION_SEEDS says (700), or the one of SIMULATION_SEED. The first that breaks a promise is told with all its options.
+    /// Runs as many as SIMULATION_SEEDS says (400), or the one of SIMULATION_SEED. The first that breaks a promise is told with all its options.
     /// </summary>
     /// <exception cref="BrokenPromiseException">In one of them a checker found something.</exception>
     public static void Run()

@@ -54,7 +54,8 @@ public sealed class BulkheadClusterTests(ToolkitCluster cluster)
     {
         var bulkhead = cluster.Outside.GetBulkhead("single", _key);
         var permit = await bulkhead.TryAcquireAsync();
-        permit.IsAcquired.Should().BeTrue();
+        permit.TryGetMetadata(ToolkitMetadata.Reason, out var why);
+        permit.IsAcquired.Should().BeTrue($"nobody has asked before, but: {why}, {await bulkhead.GetStatusAsync()}");
         using var refused = await cluster.Nodes[0].GetBulkhead("single", _key).TryAcquireAsync();
         refused.TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
         reason.Should().Be(RefusalReason.NoFreeSlot);

@@ -242,7 +242,7 @@ public sealed class PlantedBugTests
             "A successor that is told of its predecessor earns at once",
             "L1 over all",
             Ledger,
-            "(_predecessor, _isWhollyWithheld, _withheldUntil) = (epoch, true, now + LeaseTerm.OfPart);",
+            "(_predecessor, _isWhollyWithheld) = (epoch, true);\n        _withheldUntil = Instant.Later(_withheldUntil, now + LeaseTerm.OfPart);",
             "_predecessor = epoch;"),
         new(
             "One that has a successor goes on",
