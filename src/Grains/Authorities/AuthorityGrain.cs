@@ -50,7 +50,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         {
             if (_carried is null)
                 return;
-            Begin(policy, source.Current, HeritageInMemory(policy));
+            Begin(policy, source.Current, HeritageInMemory(policy), Clock.Now);
             Conclude(_machine!, Clock.Now); // it is to be kept, though nobody ask
             return;
         }
@@ -60,7 +60,8 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         _keeper = new RecordKeeper<TMemory>(Clock, _tenure, records.Open<TMemory>(this.GetGrainId(), GrainContext.ActivationId.ToString()));
         try
         {
-            Begin(policy, policies, await _keeper.BeginAsync(NewEpoch(), _carried));
+            var heritage = await _keeper.BeginAsync(NewEpoch(), _carried);
+            Begin(policy, policies, heritage, Clock.Now);
             Conclude(_machine!, Clock.Now);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
@@ -277,9 +278,9 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         ? new Heritage<TMemory>(_carried.Epoch, Predecessor.Finished, _carried.Memory)
         : new Heritage<TMemory>(NewEpoch(), MayFollowAnother(policy) ? Predecessor.Possible : Predecessor.None);
 
-    private void Begin(TPolicy policy, PolicySet policies, in Heritage<TMemory> heritage)
+    private void Begin(TPolicy policy, PolicySet policies, in Heritage<TMemory> heritage, Instant now)
     {
-        _machine = Create(policy, Clock.Now, heritage);
+        _machine = Create(policy, now, heritage);
         (_policy, _policies) = (policy, policies);
         _scheduler = TaskScheduler.Current;
         source.Follow(this);
@@ -329,7 +330,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
                 throw AuthorityUnavailableException.ForRecord(Name, "its policy has only just come.");
             }
 
-            Begin(policy, policies, HeritageInMemory(policy));
+            Begin(policy, policies, HeritageInMemory(policy), now);
             return;
         }
 
