@@ -8,7 +8,7 @@ public sealed class BreakerWorldTests
     [Fact]
     public void World_OfAnySeed_KeepsItsPromises()
     {
-        var count = ulong.TryParse(Environment.GetEnvironmentVariable("BREAKER_SEEDS"), out var some) ? some : 600;
+        var count = ulong.TryParse(Environment.GetEnvironmentVariable("BREAKER_SEEDS"), out var some) ? some : 400;
         BreakerSwarm.Run(1, count).Should().BeGreaterThan(1_000_000);
     }
 
