@@ -173,7 +173,7 @@ public sealed class PlantedBugTests
             "if (at > now + Reach)"),
         new(
             "The rate that was promised is lent",
-            "L1",
+            "Sum",
             Ledger,
             "        if (WaitingCount > 0)\n            most = Int128.Min(most, part.HeldRate);\n",
             ""),
