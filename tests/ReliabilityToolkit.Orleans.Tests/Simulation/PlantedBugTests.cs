@@ -236,8 +236,8 @@ public sealed class PlantedBugTests
             "A successor that is told of its predecessor starts full",
             "L1 over all",
             Ledger,
-            "(_predecessor, _isWhollyWithheld, _withheldUntil) = (epoch, true,",
-            "(_predecessor, _isWhollyWithheld, _withheldUntil) = (epoch, false,"),
+            "(_predecessor, _isWhollyWithheld) = (epoch, true);",
+            "(_predecessor, _isWhollyWithheld) = (epoch, false);"),
         new(
             "A successor that is told of its predecessor earns at once",
             "L1 over all",
