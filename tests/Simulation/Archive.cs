@@ -119,14 +119,14 @@ internal sealed class Office<TMemory>(Archive<TMemory> archive, Tenure tenure, s
     }
 
     /// <summary>It says goodbye, and is not there any more.</summary>
-    public void End(IRemembers<TMemory> machine, Instant memorableUntil)
+    public void End(IRemembers<TMemory> machine)
     {
         tenure.End();
         var now = clock();
         _isUnsure |= _writing != 0; // the shell waits for it
         if (!Look() || machine.HasSuccessor)
             return;
-        if (memorableUntil > now)
+        if (machine.MemorableUntil > now)
             archive.TryWrite(Compose(machine, now, isClean: true), machine.Capture(now, isWhole: true), _tag);
         else
             archive.TryWrite(null, null, _tag);

@@ -35,16 +35,15 @@ internal sealed class Succession<TMemory>(
 
     /// <summary>One says goodbye, and a while later another is there.</summary>
     /// <param name="machine">Of the one who goes.</param>
-    /// <param name="memorableUntil">Likewise.</param>
     /// <param name="office">Likewise; null: it has none.</param>
     /// <param name="next">Where there is a record the next begins by it, and hears nothing here; else it hears what has moved.</param>
-    public void Move(IRemembers<TMemory> machine, Instant memorableUntil, Office<TMemory>? office, Action<Heritage<TMemory>?> next)
+    public void Move(IRemembers<TMemory> machine, Office<TMemory>? office, Action<Heritage<TMemory>?> next)
     {
         (IsNobodyThere, _leftAt) = (true, clock());
         var away = TimeSpan.FromMilliseconds(chances.One(1, 20, 500, 1_500) * chances.Next());
         if (office is not null)
         {
-            office.End(machine, memorableUntil);
+            office.End(machine);
             plan(away, () => next(null));
             return;
         }

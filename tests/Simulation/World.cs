@@ -562,7 +562,7 @@ internal sealed class World
         var authority = Authority;
         authority.Books.Left();
         authority.Ledger.Describe(Now);
-        _succession.Move(authority.Ledger, authority.Ledger.MemorableUntil, authority.Office, heritage =>
+        _succession.Move(authority.Ledger, authority.Office, heritage =>
         {
             if (heritage is { } moved)
                 authority.CarryOn(new TokenLedger(Told(_policy), Now, moved, Shares), null, Now - _succession.LeftAt);

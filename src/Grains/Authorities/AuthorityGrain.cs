@@ -50,8 +50,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         {
             if (_carried is null)
                 return;
-            Begin(policy, source.Current, HeritageInMemory(policy), Clock.Now);
-            Conclude(_machine!, Clock.Now); // it is to be kept, though nobody ask
+            BeginUnasked(policy, source.Current, HeritageInMemory(policy));
             return;
         }
 
@@ -60,9 +59,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         _keeper = new RecordKeeper<TMemory>(Clock, _tenure, records.Open<TMemory>(this.GetGrainId(), GrainContext.ActivationId.ToString()));
         try
         {
-            var heritage = await _keeper.BeginAsync(NewEpoch(), _carried);
-            Begin(policy, policies, heritage, Clock.Now);
-            Conclude(_machine!, Clock.Now);
+            BeginUnasked(policy, policies, await _keeper.BeginAsync(NewEpoch(), _carried));
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -79,7 +76,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
             return;
         try
         {
-            await _keeper.EndAsync(_machine, _machine.MemorableUntil > Clock.Now);
+            await _keeper.EndAsync(_machine);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -277,6 +274,14 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     private Heritage<TMemory> HeritageInMemory(TPolicy policy) => _carried is not null
         ? new Heritage<TMemory>(_carried.Epoch, Predecessor.Finished, _carried.Memory)
         : new Heritage<TMemory>(NewEpoch(), MayFollowAnother(policy) ? Predecessor.Possible : Predecessor.None);
+
+    // It is to be kept, though nobody ask.
+    private void BeginUnasked(TPolicy policy, PolicySet policies, in Heritage<TMemory> heritage)
+    {
+        var now = Clock.Now;
+        Begin(policy, policies, heritage, now);
+        Conclude(_machine!, now);
+    }
 
     private void Begin(TPolicy policy, PolicySet policies, in Heritage<TMemory> heritage, Instant now)
     {

@@ -6,9 +6,6 @@ namespace ReliabilityToolkit.Orleans;
 /// </summary>
 internal interface IAuthorityMachine<in TPolicy, TAnswer, out TMemory> : IAnswers<TAnswer>, IRemembers<TMemory>
 {
-    /// <summary>After this instant a new machine would answer as this one does: until then the activation is worth keeping.</summary>
-    Instant MemorableUntil { get; }
-
     /// <summary>Goes on under another policy, and keeps what was promised.</summary>
     void ChangeTo(TPolicy policy, Instant now);
 }
@@ -21,6 +18,9 @@ internal interface IRemembers<out TMemory>
 
     /// <summary>Whether it has heard that another activation has taken its place: it decides nothing any more.</summary>
     bool HasSuccessor { get; }
+
+    /// <summary>After this instant a new machine would answer as this one does: until then the activation is worth keeping.</summary>
+    Instant MemorableUntil { get; }
 
     /// <summary>Whether a successor that knows nothing of it would be more generous than is promised even where a record may be made late.</summary>
     bool IsWorthRecording { get; }

@@ -48,15 +48,16 @@ internal sealed class RecordKeeper<TMemory>(NodeClock clock, Tenure tenure, Reco
     public Task WriteAsync(IRemembers<TMemory> machine) => _writing ??= KeepAsync(machine);
 
     /// <summary>Whatever may be its own work is told to its successor. It decides nothing any more.</summary>
-    public async Task EndAsync(IRemembers<TMemory> machine, bool isWorthKeeping)
+    public async Task EndAsync(IRemembers<TMemory> machine)
     {
         tenure.End();
         if (_writing is { } last)
             await last.ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
         if (record.IsLost || machine.HasSuccessor)
             return;
-        if (isWorthKeeping)
-            await record.KeepAsync(machine.Epoch, machine.Capture(clock.Now, isWhole: true), isClean: true);
+        var now = clock.Now;
+        if (machine.MemorableUntil > now)
+            await record.KeepAsync(machine.Epoch, machine.Capture(now, isWhole: true), isClean: true);
         else
             await record.DeleteAsync();
     }

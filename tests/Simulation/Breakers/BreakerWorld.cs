@@ -322,7 +322,7 @@ internal sealed class BreakerWorld
             return;
         var authority = Authority;
         authority.Circuit.Describe(Now);
-        _succession.Move(authority.Circuit, authority.Circuit.MemorableUntil, authority.Office, heritage =>
+        _succession.Move(authority.Circuit, authority.Office, heritage =>
         {
             if (heritage is { } moved)
                 authority.CarryOn(new Circuit(_policy, Now, moved with { Elapsed = Now - _succession.LeftAt }), null);

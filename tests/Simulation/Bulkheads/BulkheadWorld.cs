@@ -265,7 +265,7 @@ internal sealed class BulkheadWorld
             return;
         var authority = Authority;
         authority.Ledger.Describe(Now);
-        _succession.Move(authority.Ledger, authority.Ledger.MemorableUntil, authority.Office, heritage =>
+        _succession.Move(authority.Ledger, authority.Office, heritage =>
         {
             if (heritage is { } moved)
                 authority.CarryOn(new SlotLedger(_policy, Now, moved), null, Now - _succession.LeftAt);
