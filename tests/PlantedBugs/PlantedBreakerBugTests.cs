@@ -1,4 +1,4 @@
-namespace ReliabilityToolkit.Orleans.Tests;
+namespace ReliabilityToolkit.Orleans.PlantedBugs;
 
 /// <summary>The same of the breaker's machines.</summary>
 public sealed class PlantedBreakerBugTests
@@ -53,7 +53,7 @@ public sealed class PlantedBreakerBugTests
             "B1",
             View,
             "new Instant(_believedUntil.Ticks - NodeClock.MostBehind.Ticks);",
-            "_believedUntil;"),
+            "_believedUntil;", Near: 150),
         new(
             "The answer to an older request is taken",
             "B1",
@@ -140,7 +140,7 @@ public sealed class PlantedBreakerBugTests
             "Healed",
             Tickets,
             "NextEndAt is var at && at <= now",
-            "NextEndAt is var at && at < default(Instant)"),
+            "NextEndAt is var at && at < default(Instant)", Near: 750),
         new(
             "An outage is not noticed to be over",
             "Healed",
@@ -168,7 +168,7 @@ public sealed class PlantedBreakerBugTests
             "Quorum",
             Breaker,
             "holder.Own is not null && holder.OwnBeganIn == _forAll.Generation;",
-            "holder.Own?.Generation >= _forAll.Generation;"),
+            "holder.Own?.Generation >= _forAll.Generation;", Near: 2740),
         new(
             "Where a quorum is wanted, all share one count",
             "Poison",

@@ -3,7 +3,7 @@ using System.Runtime.Loader;
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 
-namespace ReliabilityToolkit.Orleans.Tests;
+namespace ReliabilityToolkit.Orleans.PlantedBugs;
 
 /// <summary>
 /// A mistake that one could make: the machines and the simulator are compiled with it, and the seeds are run until the checker that is there for it

@@ -1,6 +1,6 @@
 using ReliabilityToolkit.Orleans.Simulation;
 
-namespace ReliabilityToolkit.Orleans.Tests;
+namespace ReliabilityToolkit.Orleans.PlantedBugs;
 
 /// <summary>A simulator that never failed has proven nothing.</summary>
 public sealed class PlantedBugTests
@@ -58,7 +58,7 @@ public sealed class PlantedBugTests
             "            _part.Room / 2,\n            _givenBack,"),
 
         // A token on its way has its room.
-        new("No room is kept free for tokens on their way", "Sum", Held, "return _keptFree = (int)", "return (int)"),
+        new("No room is kept free for tokens on their way", "Sum", Held, "return _keptFree = (int)", "return (int)", Near: 280),
         new(
             "More than what was wanted",
             "Sum",
@@ -124,20 +124,20 @@ public sealed class PlantedBugTests
             "            }\n"),
 
         // The hit.
-        new("A sleeper takes what was earned since", "L1", Lot, "if (LookAt == lookAt)", "if (LookAt != default)"),
+        new("A sleeper takes what was earned since", "L1", Lot, "if (LookAt == lookAt)", "if (LookAt != default)", Near: 900),
         new(
             "Hits do not allow for a clock that is behind",
             "Term",
             Held,
             "var last = new Instant(EndsAt.Ticks - NodeClock.MostBehind.Ticks);",
-            "var last = EndsAt;"),
+            "var last = EndsAt;", Near: 500),
         new(
             "What was earned before a hit is credited after it",
             "Sum",
             Held,
             "var space = Math.Max(Room - _keptFree - _levelSeen, 0);",
             "var space = Math.Max(Room - _keptFree - level, 0);"),
-        new("A lot that was replaced is not closed", "Sum", Held, "var left = _lot.Close();", "var left = _lot.Tokens;"),
+        new("A lot that was replaced is not closed", "Sum", Held, "var left = _lot.Close();", "var left = _lot.Tokens;", Near: 5250),
 
         // Those who wait, and those who are refused.
         new(
@@ -158,7 +158,7 @@ public sealed class PlantedBugTests
             "Forgotten",
             Reservations,
             "if (!TryPromise(first, rest, now, first == asker ? now : first.AskAt + ToldBefore))",
-            "if (first == asker || !TryPromise(first, rest, now, first.AskAt + ToldBefore))"),
+            "if (first == asker || !TryPromise(first, rest, now, first.AskAt + ToldBefore))", Near: 750),
         new(
             "A promise reaches further than a term",
             "Reach",
@@ -170,13 +170,13 @@ public sealed class PlantedBugTests
             "Sum",
             Reservations,
             "if (at > now + Reach || asker.Tokens > plan.Room)",
-            "if (at > now + Reach)"),
+            "if (at > now + Reach)", Near: 480),
         new(
             "The rate that was promised is lent",
             "Sum",
             Ledger,
             "        if (WaitingCount > 0)\n            most = Int128.Min(most, part.HeldRate);\n",
-            ""),
+            "", Near: 230),
         new(
             "A freed instant is given away twice",
             "L1",
@@ -229,7 +229,7 @@ public sealed class PlantedBugTests
             "L4",
             Reservations,
             "return now + (after < SoonestAsk ? SoonestAsk : after > Reach ? Reach : after);",
-            "return now + SoonestAsk;"),
+            "return now + SoonestAsk;", Near: 1100),
 
         // Successors, and policies in flight.
         new(

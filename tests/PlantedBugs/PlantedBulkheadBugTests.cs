@@ -1,4 +1,4 @@
-namespace ReliabilityToolkit.Orleans.Tests;
+namespace ReliabilityToolkit.Orleans.PlantedBugs;
 
 /// <summary>The same of the bulkhead's machines.</summary>
 public sealed class PlantedBulkheadBugTests
@@ -17,7 +17,7 @@ public sealed class PlantedBulkheadBugTests
             "K1",
             Stock,
             "LeaseTerm.HeldUntil(_askedAt, grant.Lease);",
-            "LeaseTerm.HeldUntil(now, grant.Lease);"),
+            "LeaseTerm.HeldUntil(now, grant.Lease);", Near: 330),
         new("A request that is out of date is taken", "K1", Ledger, "request.Sequence <= known.Sequence)", "request.Sequence == known.Sequence)"),
         new("A repeated request is done again", "K1", Ledger, "request.Sequence <= known.Sequence)", "request.Sequence < known.Sequence)"),
         new(
@@ -25,7 +25,7 @@ public sealed class PlantedBulkheadBugTests
             "K1",
             Ledger,
             "Math.Min(request.Held, loan.Slots);",
-            "Math.Min(request.InUse, loan.Slots);"),
+            "Math.Min(request.InUse, loan.Slots);", Near: 280),
         new(
             "The answer to an older request is taken",
             "K1",
@@ -46,7 +46,7 @@ public sealed class PlantedBulkheadBugTests
             "K1",
             Lot,
             "ref _validUntil) - NodeClock.MostBehind.Ticks)",
-            "ref _validUntil))"),
+            "ref _validUntil))", Near: 650),
         new(
             "What a node has not heard of yet is taken for gone",
             "K1",
@@ -61,7 +61,7 @@ public sealed class PlantedBulkheadBugTests
             "K2",
             Stock,
             "_held > 0 ? LeaseTerm.RenewAt(_askedAt, grant.Lease) : Instant.Never;",
-            "Instant.Never;"),
+            "Instant.Never;", Near: 650),
 
         // K3: in order, and in turn.
         new(
@@ -106,7 +106,7 @@ public sealed class PlantedBulkheadBugTests
             "if (request.Epoch == _epoch)\n            loan.Knows = Math.Max(loan.Knows, request.Version);",
             "loan.Knows = _version;"),
         new("A closed node goes on with what it holds", "K4", Stock, "grant.IsClosed ? int.MaxValue : Math.Max", "Math.Max"),
-        new("Those who wait are not told that it is closed", "K4", Stock, "if (_isClosed)\n            CloseAll();", ""),
+        new("Those who wait are not told that it is closed", "K4", Stock, "if (_isClosed)\n            CloseAll();", "", Near: 580),
 
         // K5 and the rest.
         new("What is freed is not free", "K5", Lot, "ref _word, word + slots, word)", "ref _word, word, word)"),
