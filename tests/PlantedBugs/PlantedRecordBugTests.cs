@@ -70,7 +70,13 @@ public sealed class PlantedRecordBugTests
             Tokens,
             "Instant.Later(_withheldUntil, now + LeaseTerm.OfPart);",
             "now + LeaseTerm.OfPart;"),
-        new("A switch does not wait for the fence", "B1", Circuit, "now + LeaseTerm.OfVerdict + heritage.Fence;", "now + LeaseTerm.OfVerdict;", Near: 1100),
+        new(
+            "A switch does not wait for the fence",
+            "B1",
+            Circuit,
+            "now + LeaseTerm.OfVerdict + heritage.Fence;",
+            "now + LeaseTerm.OfVerdict;",
+            Near: 1100),
         new("Slots do not wait for the fence", "K1", Slots, "now + policy.Lease + heritage.Fence : now;", "now + policy.Lease : now;", Near: 280),
 
         // Whoever carries on forgets nothing, and is not misled by a wall clock.

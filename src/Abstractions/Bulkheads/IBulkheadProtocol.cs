@@ -11,7 +11,7 @@ internal interface IBulkheadProtocol : IGrainWithStringKey
     /// <exception cref="ArgumentException">No node has such a view; nothing has changed.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Renew")]
-    ValueTask<SlotsGrant> RenewAsync(SlotsRequest request, CancellationToken cancellationToken);
+    ValueTask<SlotsGrant> RenewAsync(SlotsRequest request);
 
     /// <summary>
     /// Closes or reopens. Answered when it is obeyed everywhere, or after the time that the node is ready to wait; the same is then asked again.
@@ -19,11 +19,11 @@ internal interface IBulkheadProtocol : IGrainWithStringKey
     /// <exception cref="ArgumentException">The command is neither; nothing has changed.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Command")]
-    ValueTask<Obedience> CommandAsync(SlotOrder order, CancellationToken cancellationToken);
+    ValueTask<Obedience> CommandAsync(SlotOrder order);
 
     /// <summary>Reads the bulkhead; changes nothing.</summary>
     [Alias("GetStatus")]
-    ValueTask<BulkheadStatus> GetStatusAsync(CancellationToken cancellationToken);
+    ValueTask<BulkheadStatus> GetStatusAsync();
 }
 
 /// <summary>Administration.</summary>

@@ -11,7 +11,7 @@ internal interface ICircuitBreakerProtocol : IGrainWithStringKey
     /// <exception cref="ArgumentException">No node has such a view; nothing has changed.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Renew")]
-    ValueTask<VerdictGrant> RenewAsync(VerdictRequest request, CancellationToken cancellationToken);
+    ValueTask<VerdictGrant> RenewAsync(VerdictRequest request);
 
     /// <summary>
     /// Throws a kill switch. Answered when it is obeyed everywhere, or after the time that the node is ready to wait; the same is then asked again.
@@ -19,11 +19,11 @@ internal interface ICircuitBreakerProtocol : IGrainWithStringKey
     /// <exception cref="ArgumentException">The command is none of the three, or the reason too long; nothing has changed.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Command")]
-    ValueTask<Obedience> CommandAsync(CircuitOrder order, CancellationToken cancellationToken);
+    ValueTask<Obedience> CommandAsync(CircuitOrder order);
 
     /// <summary>Reads the state; counts nothing and admits nothing.</summary>
     [Alias("GetStatus")]
-    ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken);
+    ValueTask<CircuitBreakerStatus> GetStatusAsync();
 }
 
 /// <summary>The kill switches.</summary>

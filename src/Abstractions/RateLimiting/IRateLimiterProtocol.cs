@@ -8,7 +8,7 @@ internal interface IRateLimiterProtocol : IGrainWithStringKey
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 1 or more than the burst; nothing is spent.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Acquire")]
-    ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken);
+    ValueTask<TokenGrant> AcquireAsync(TokenRequest request);
 
     /// <summary>
     /// Takes a node's view of its part, and lends it what it is to have for the next term. Safe to repeat by itself: a repeated request gets the same
@@ -16,21 +16,21 @@ internal interface IRateLimiterProtocol : IGrainWithStringKey
     /// </summary>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     [Alias("Renew")]
-    ValueTask<PartGrant> RenewAsync(PartRequest request, CancellationToken cancellationToken);
+    ValueTask<PartGrant> RenewAsync(PartRequest request);
 
     /// <summary>
     /// Takes back what an earlier request was promised, if its instant has not come. May overtake the request, which then takes nothing.
     /// </summary>
     [Alias("Cancel")]
-    ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken);
+    ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation);
 
     /// <summary>Fills the bucket; promised instants stay.</summary>
     [Alias("Reset")]
-    ValueTask<Acknowledgement> ResetAsync(RequestId id, CancellationToken cancellationToken);
+    ValueTask<Acknowledgement> ResetAsync(RequestId id);
 
     /// <summary>Reads the level; changes nothing.</summary>
     [Alias("GetStatus")]
-    ValueTask<RateLimiterStatus> GetStatusAsync(CancellationToken cancellationToken);
+    ValueTask<RateLimiterStatus> GetStatusAsync();
 }
 
 /// <summary>

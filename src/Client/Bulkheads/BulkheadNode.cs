@@ -14,7 +14,7 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
 
     private static readonly Question<IBulkheadProtocol, (SlotCommand Command, TimeSpan Hold), Obedience> Order = new()
     {
-        Send = static (authority, id, order, token) => authority.CommandAsync(new SlotOrder(id, order.Command, order.Hold), token),
+        Send = static (authority, id, order) => authority.CommandAsync(new SlotOrder(id, order.Command, order.Hold)),
         IsUndecided = static (_, obedience) => !obedience.IsObeyed,
     };
 
@@ -140,7 +140,7 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
         await _conversation.AskAsync((command, _conversation.Caller.Hold), Order, cancellationToken).ConfigureAwait(false);
 
     public ValueTask<BulkheadStatus> GetStatusAsync(CancellationToken cancellationToken) =>
-        _conversation.CallAsync(true, static (authority, _, token) => authority.GetStatusAsync(token), cancellationToken);
+        _conversation.CallAsync(true, static (authority, _) => authority.GetStatusAsync(), cancellationToken);
 
     /// <summary>A permit is disposed, and its lot is shut.</summary>
     public void Release(SlotLot lot, int slots) => Do((lot, slots), static (stock, freed, now) => stock.Release(freed.lot, freed.slots, now));
@@ -294,7 +294,7 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
         {
             grant = await _conversation.RenewAsync(
                 request,
-                static (authority, request, token) => authority.RenewAsync(request, token),
+                static (authority, request) => authority.RenewAsync(request),
                 _stock.Lease > TimeSpan.Zero ? _stock.Lease / AttemptsPerLease : null).ConfigureAwait(false);
         }
         catch (AuthorityUnavailableException)

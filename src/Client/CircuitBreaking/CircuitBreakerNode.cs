@@ -13,8 +13,8 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
 
     private static readonly Question<ICircuitBreakerProtocol, (CircuitCommand Command, string? Reason, TimeSpan Hold), Obedience> Order = new()
     {
-        Send = static (authority, id, order, token) =>
-            authority.CommandAsync(new CircuitOrder(id, order.Command, order.Reason, order.Hold), token),
+        Send = static (authority, id, order) =>
+            authority.CommandAsync(new CircuitOrder(id, order.Command, order.Reason, order.Hold)),
         IsUndecided = static (_, obedience) => !obedience.IsObeyed,
     };
 
@@ -150,7 +150,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
     }
 
     public ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken) =>
-        _conversation.CallAsync(true, static (authority, _, token) => authority.GetStatusAsync(token), cancellationToken);
+        _conversation.CallAsync(true, static (authority, _) => authority.GetStatusAsync(), cancellationToken);
 
     /// <summary>
     /// What an error of the call means. What does not count as a failure is an answer of a downstream that lives: a success. A predicate that throws
@@ -340,7 +340,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
         try
         {
             grant = await _conversation.RenewAsync(
-                request, static (authority, request, token) => authority.RenewAsync(request, token)).ConfigureAwait(false);
+                request, static (authority, request) => authority.RenewAsync(request)).ConfigureAwait(false);
         }
         catch (AuthorityUnavailableException)
         {

@@ -12,7 +12,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
 {
     private static readonly Question<IRateLimiterProtocol, (RateLimiterNode Node, TokenCaller Caller), TokenGrant> Acquire = new()
     {
-        Send = static (authority, id, ask, token) => authority.AcquireAsync(ask.Node.Ask(ask.Caller, id), token),
+        Send = static (authority, id, ask) => authority.AcquireAsync(ask.Node.Ask(ask.Caller, id)),
         IsUndecided = static (ask, grant) => ask.Node.Hear(ask.Caller, grant),
         AskAgainAfter = static ask => ask.Caller.At.After(ask.Node._clock.Now),
         TakeBack = static (conversation, id) => CancelAsync(conversation, id),
@@ -20,7 +20,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
 
     private static readonly Question<IRateLimiterProtocol, bool, Acknowledgement> Refill = new()
     {
-        Send = static (authority, id, _, token) => authority.ResetAsync(id, token),
+        Send = static (authority, id, _) => authority.ResetAsync(id),
     };
 
     // Within so long it is the same caller who comes again.
@@ -139,7 +139,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
         await _conversation.AskAsync(true, Refill, cancellationToken).ConfigureAwait(false);
 
     public ValueTask<RateLimiterStatus> GetStatusAsync(CancellationToken cancellationToken) =>
-        _conversation.CallAsync(true, static (authority, _, token) => authority.GetStatusAsync(token), cancellationToken);
+        _conversation.CallAsync(true, static (authority, _) => authority.GetStatusAsync(), cancellationToken);
 
     /// <summary>
     /// Gives back what it holds. Whoever asks later is served as before, from a part that it borrows anew; whoever waits is sent to the authority.
@@ -312,7 +312,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     private static async ValueTask CancelAsync(Conversation<IRateLimiterProtocol> conversation, RequestId id) =>
         await conversation.CallAsync(
             new TokenCancellation(id),
-            static (authority, cancellation, token) => authority.CancelAsync(cancellation, token),
+            static (authority, cancellation) => authority.CancelAsync(cancellation),
             CancellationToken.None).ConfigureAwait(false);
 
     private void EndWait(int waits)
@@ -413,7 +413,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
         try
         {
             grant = await _conversation.RenewAsync(
-                request, static (authority, request, token) => authority.RenewAsync(request, token)).ConfigureAwait(false);
+                request, static (authority, request) => authority.RenewAsync(request)).ConfigureAwait(false);
         }
         catch (UnknownPolicyException e)
         {

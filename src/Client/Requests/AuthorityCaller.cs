@@ -40,6 +40,14 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     public static bool IsUnanswered(Exception e) =>
         e is OrleansException or TimeoutException or OperationCanceledException or ObjectDisposedException or AuthorityUnavailableException;
 
+    /// <summary>
+    /// What the grain answers, while the token is not cancelled. The grain hears nothing of that: to cancel a call that it has answered already, or
+    /// that was lost, keeps it busy for seconds, and as long as it is busy it can neither be moved nor succeeded.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">The token was cancelled; whether the request was carried out is unknown.</exception>
+    public static ValueTask<TAnswer> AnswerAsync<TAnswer>(ValueTask<TAnswer> answer, CancellationToken cancellationToken) =>
+        answer.IsCompleted ? answer : new(WaitAsync(answer.AsTask(), cancellationToken));
+
     /// <summary>The further attempts of a call.</summary>
     /// <param name="name">Of the limiter, breaker or bulkhead, for the exception.</param>
     /// <param name="call">Handed to <paramref name="send"/>.</param>
@@ -53,7 +61,7 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     public async ValueTask<TAnswer> CallAgainAsync<TCall, TAnswer>(
         string name,
         TCall call,
-        Func<TCall, CancellationToken, ValueTask<TAnswer>> send,
+        Func<TCall, ValueTask<TAnswer>> send,
         Instant startedAt,
         Exception failure,
         CancellationToken cancellationToken,
@@ -72,12 +80,25 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
             {
                 using var deadline = new CancellationTokenSource(Sooner(TimeForAttempt(left), longestAttempt ?? left), Clock.Time);
                 using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, deadline.Token);
-                return await send(call, either.Token).ConfigureAwait(false);
+                return await AnswerAsync(send(call), either.Token).ConfigureAwait(false);
             }
             catch (Exception e) when (IsUnanswered(e))
             {
                 failure = e;
             }
+        }
+    }
+
+    private static async Task<TAnswer> WaitAsync<TAnswer>(Task<TAnswer> answer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await answer.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (!answer.IsCompleted)
+                answer.Ignore(); // one that fails later is nobody's any more
         }
     }
 

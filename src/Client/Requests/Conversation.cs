@@ -48,12 +48,13 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
                 {
                     if (!cancellationToken.CanBeCanceled)
                     {
-                        answer = await question.Send(authority, id, message, Caller.FirstAttempt(askedAt)).ConfigureAwait(false);
+                        var answered = question.Send(authority, id, message);
+                        answer = await AuthorityCaller.AnswerAsync(answered, Caller.FirstAttempt(askedAt)).ConfigureAwait(false);
                     }
                     else
                     {
                         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, Caller.FirstAttempt(askedAt));
-                        answer = await question.Send(authority, id, message, either.Token).ConfigureAwait(false);
+                        answer = await AuthorityCaller.AnswerAsync(question.Send(authority, id, message), either.Token).ConfigureAwait(false);
                     }
                 }
                 catch (Exception e) when (AuthorityCaller.IsUnanswered(e))
@@ -61,7 +62,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
                     isRepeated = true;
                     answer = await CallAgainAsync(
                         (authority, id, message, question),
-                        static (call, token) => call.question.Send(call.authority, call.id, call.message, token),
+                        static call => call.question.Send(call.authority, call.id, call.message),
                         askedAt,
                         e,
                         cancellationToken).ConfigureAwait(false);
@@ -103,7 +104,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
     /// <exception cref="AuthorityUnavailableException">No answer within the call's time.</exception>
     /// <exception cref="OperationCanceledException">The caller cancelled.</exception>
     public async ValueTask<TAnswer> CallAsync<TMessage, TAnswer>(
-        TMessage message, Func<TAuthority, TMessage, CancellationToken, ValueTask<TAnswer>> send, CancellationToken cancellationToken)
+        TMessage message, Func<TAuthority, TMessage, ValueTask<TAnswer>> send, CancellationToken cancellationToken)
     {
         var startedAt = Caller.Clock.Now;
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, Caller.FirstAttempt(startedAt));
@@ -117,7 +118,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
     /// <param name="send">Makes the grain call; invoked afresh for each attempt.</param>
     /// <param name="longestAttempt">How long one attempt may take; absent: as long as the call's time allows.</param>
     public ValueTask<TAnswer> RenewAsync<TMessage, TAnswer>(
-        TMessage message, Func<TAuthority, TMessage, CancellationToken, ValueTask<TAnswer>> send, TimeSpan? longestAttempt = null)
+        TMessage message, Func<TAuthority, TMessage, ValueTask<TAnswer>> send, TimeSpan? longestAttempt = null)
     {
         var startedAt = Caller.Clock.Now;
         return CallAsync(message, send, startedAt, Caller.FirstRenewal(startedAt), CancellationToken.None, longestAttempt);
@@ -125,7 +126,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
 
     private async ValueTask<TAnswer> CallAsync<TMessage, TAnswer>(
         TMessage message,
-        Func<TAuthority, TMessage, CancellationToken, ValueTask<TAnswer>> send,
+        Func<TAuthority, TMessage, ValueTask<TAnswer>> send,
         Instant startedAt,
         CancellationToken firstAttempt,
         CancellationToken cancellationToken,
@@ -135,13 +136,13 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
         ToolkitMeter.Calls.Add(1);
         try
         {
-            answer = await send(authority, message, firstAttempt).ConfigureAwait(false);
+            answer = await AuthorityCaller.AnswerAsync(send(authority, message), firstAttempt).ConfigureAwait(false);
         }
         catch (Exception e) when (AuthorityCaller.IsUnanswered(e))
         {
             answer = await CallAgainAsync(
                 (authority, message, send),
-                static (call, token) => call.send(call.authority, call.message, token),
+                static call => call.send(call.authority, call.message),
                 startedAt,
                 e,
                 cancellationToken,
@@ -194,7 +195,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
 
     private async ValueTask<TAnswer> CallAgainAsync<TCall, TAnswer>(
         TCall call,
-        Func<TCall, CancellationToken, ValueTask<TAnswer>> send,
+        Func<TCall, ValueTask<TAnswer>> send,
         Instant startedAt,
         Exception failure,
         CancellationToken cancellationToken,

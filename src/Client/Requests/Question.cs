@@ -6,7 +6,7 @@ namespace ReliabilityToolkit.Orleans;
 internal sealed class Question<TAuthority, TMessage, TAnswer>
 {
     /// <summary>Makes the grain call; invoked afresh for each attempt.</summary>
-    public required Func<TAuthority, RequestId, TMessage, CancellationToken, ValueTask<TAnswer>> Send { get; init; }
+    public required Func<TAuthority, RequestId, TMessage, ValueTask<TAnswer>> Send { get; init; }
 
     /// <summary>
     /// Hears an answer, and tells whether it leaves the matter undecided: the same is then asked again, under the same number. Not asked of the void

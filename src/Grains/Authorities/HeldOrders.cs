@@ -8,8 +8,7 @@ internal sealed class HeldOrders(NodeClock clock)
     /// <summary>Until all nodes obey, or the asker would rather ask again.</summary>
     /// <param name="look">Gives the order, or tells how far it is obeyed.</param>
     /// <param name="hold">How long the asker is ready to wait.</param>
-    /// <param name="cancellationToken">Of the call.</param>
-    public async ValueTask<Obedience> HoldAsync(Func<ValueTask<Obedience>> look, TimeSpan hold, CancellationToken cancellationToken)
+    public async ValueTask<Obedience> HoldAsync(Func<ValueTask<Obedience>> look, TimeSpan hold)
     {
         var holdUntil = clock.Now + hold;
         while (true)
@@ -19,10 +18,9 @@ internal sealed class HeldOrders(NodeClock clock)
             if (!obedience.IsGiven || obedience.IsObeyed || left == TimeSpan.Zero)
                 return obedience;
             var areObeyed = (_areObeyed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
-            using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            using var over = new CancellationTokenSource();
             await Task.WhenAny(areObeyed, clock.WaitAsync(obedience.ObeyedAfter < left ? obedience.ObeyedAfter : left, over.Token));
             await over.CancelAsync();
-            cancellationToken.ThrowIfCancellationRequested();
         }
     }
 

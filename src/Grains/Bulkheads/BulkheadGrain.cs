@@ -60,12 +60,12 @@ internal sealed class BulkheadGrain(
 
     public ValueTask<BulkheadStatus> GetStatusAsync() => Do(0, static (ledger, _, now) => ledger.Describe(now));
 
-    ValueTask<SlotsGrant> IBulkheadProtocol.RenewAsync(SlotsRequest request, CancellationToken cancellationToken) =>
+    ValueTask<SlotsGrant> IBulkheadProtocol.RenewAsync(SlotsRequest request) =>
         Do(request, static (ledger, request, now) => ledger.Renew(request, now), outlivesPolicy: request is { Asks: null, Spare: 0 });
 
-    ValueTask<Obedience> IBulkheadProtocol.CommandAsync(SlotOrder order, CancellationToken cancellationToken) => ObeyAsync(order, cancellationToken);
+    ValueTask<Obedience> IBulkheadProtocol.CommandAsync(SlotOrder order) => ObeyAsync(order);
 
-    ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
+    ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync() => GetStatusAsync();
 
     protected override BulkheadPolicy Find(PolicySet policies, string policyName) => policies.Bulkhead(policyName);
 
@@ -101,14 +101,14 @@ internal sealed class BulkheadGrain(
         var order = new SlotOrder(NewAnonymousId(), command, CallTimeouts.LongestHold);
         Obedience obedience;
         do
-            obedience = await ObeyAsync(order, default);
+            obedience = await ObeyAsync(order);
         while (obedience is { IsGiven: true, IsObeyed: false });
         if (!obedience.IsGiven)
             throw AuthorityUnavailableException.ForVoidAnswer(Name);
     }
 
-    private ValueTask<Obedience> ObeyAsync(SlotOrder order, CancellationToken cancellationToken) => _orders.HoldAsync(
-        () => DoOnce(order.Id, order, static (ledger, order, now) => ledger.Obey(order, now)), order.Hold, cancellationToken);
+    private ValueTask<Obedience> ObeyAsync(SlotOrder order) => _orders.HoldAsync(
+        () => DoOnce(order.Id, order, static (ledger, order, now) => ledger.Obey(order, now)), order.Hold);
 
     private SlotPermit ToPermit(in SlotsGrant grant, long number, RefusalReason refusal) =>
         grant.Slots > 0 ? new SlotPermit(true, number, grant.Lease, default)

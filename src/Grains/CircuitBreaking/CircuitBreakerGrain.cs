@@ -25,13 +25,13 @@ internal sealed class CircuitBreakerGrain(
 
     public ValueTask<CircuitBreakerStatus> GetStatusAsync() => Do(0, static (circuit, _, now) => circuit.Describe(now));
 
-    ValueTask<VerdictGrant> ICircuitBreakerProtocol.RenewAsync(VerdictRequest request, CancellationToken cancellationToken) =>
+    ValueTask<VerdictGrant> ICircuitBreakerProtocol.RenewAsync(VerdictRequest request) =>
         Do(request, static (circuit, request, now) => circuit.Renew(request, now), outlivesPolicy: true);
 
-    ValueTask<Obedience> ICircuitBreakerProtocol.CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
-        ObeyAsync(order, cancellationToken);
+    ValueTask<Obedience> ICircuitBreakerProtocol.CommandAsync(CircuitOrder order) =>
+        ObeyAsync(order);
 
-    ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
+    ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync() => GetStatusAsync();
 
     protected override CircuitBreakerPolicy Find(PolicySet policies, string policyName) => policies.CircuitBreaker(policyName);
 
@@ -53,10 +53,10 @@ internal sealed class CircuitBreakerGrain(
 
     private async ValueTask<KillSwitchResult> ThrowAsync(CircuitCommand command, string? reason)
     {
-        var obedience = await ObeyAsync(new CircuitOrder(NewAnonymousId(), command, reason, LeaseTerm.OfVerdict * 2), default);
+        var obedience = await ObeyAsync(new CircuitOrder(NewAnonymousId(), command, reason, LeaseTerm.OfVerdict * 2));
         return new KillSwitchResult(obedience.Acknowledged, obedience.RanOut);
     }
 
-    private ValueTask<Obedience> ObeyAsync(CircuitOrder order, CancellationToken cancellationToken) => _orders.HoldAsync(
-        () => DoOnce(order.Id, order, static (circuit, order, now) => circuit.Obey(order, now)), order.Hold, cancellationToken);
+    private ValueTask<Obedience> ObeyAsync(CircuitOrder order) => _orders.HoldAsync(
+        () => DoOnce(order.Id, order, static (circuit, order, now) => circuit.Obey(order, now)), order.Hold);
 }

@@ -50,17 +50,17 @@ internal sealed class RateLimiterGrain(
 
     public ValueTask<RateLimiterStatus> GetStatusAsync() => Do(0, static (ledger, _, now) => ledger.Describe(now));
 
-    ValueTask<TokenGrant> IRateLimiterProtocol.AcquireAsync(TokenRequest request, CancellationToken cancellationToken) => Acquire(request);
+    ValueTask<TokenGrant> IRateLimiterProtocol.AcquireAsync(TokenRequest request) => Acquire(request);
 
-    ValueTask<PartGrant> IRateLimiterProtocol.RenewAsync(PartRequest request, CancellationToken cancellationToken) =>
+    ValueTask<PartGrant> IRateLimiterProtocol.RenewAsync(PartRequest request) =>
         Do(request, static (ledger, request, now) => ledger.Renew(request, now));
 
-    ValueTask<Acknowledgement> IRateLimiterProtocol.CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) =>
+    ValueTask<Acknowledgement> IRateLimiterProtocol.CancelAsync(TokenCancellation cancellation) =>
         Cancel(cancellation.Id);
 
-    ValueTask<Acknowledgement> IRateLimiterProtocol.ResetAsync(RequestId id, CancellationToken cancellationToken) => Reset(id);
+    ValueTask<Acknowledgement> IRateLimiterProtocol.ResetAsync(RequestId id) => Reset(id);
 
-    ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync(CancellationToken cancellationToken) => GetStatusAsync();
+    ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync() => GetStatusAsync();
 
     protected override RateLimiterPolicy Find(PolicySet policies, string policyName) => policies.RateLimiter(policyName);
 

@@ -117,10 +117,10 @@ public sealed class AuthorityGrainTests : IDisposable
     {
         var close = new SlotOrder(Request(1), SlotCommand.Close, default);
         var reopen = new SlotOrder(Request(2) with { Slot = 1 }, SlotCommand.Reopen, default);
-        await _activation.TurnAsync(() => Protocol.CommandAsync(close, default));
+        await _activation.TurnAsync(() => Protocol.CommandAsync(close));
         (await StatusAsync()).IsClosed.Should().BeTrue();
-        await _activation.TurnAsync(() => Protocol.CommandAsync(reopen, default));
-        await _activation.TurnAsync(() => Protocol.CommandAsync(close, default)); // a late copy
+        await _activation.TurnAsync(() => Protocol.CommandAsync(reopen));
+        await _activation.TurnAsync(() => Protocol.CommandAsync(close)); // a late copy
         (await StatusAsync()).IsClosed.Should().BeFalse();
     }
 
@@ -181,8 +181,7 @@ public sealed class AuthorityGrainTests : IDisposable
             callers,
             0,
             null,
-            node),
-        default));
+            node)));
 
     private IBulkheadProtocol Protocol => _grain;
 

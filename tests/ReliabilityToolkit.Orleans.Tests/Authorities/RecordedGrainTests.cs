@@ -57,14 +57,14 @@ public sealed class RecordedGrainTests : IDisposable
     {
         var first = await LimiterAsync("slow");
         (await first.AskAsync(grain => grain.TryAcquireAsync(90))).Should().BeTrue();
-        var epoch = (await first.AskAsync(grain => ((IRateLimiterProtocol)grain).RenewAsync(Wish(0), default))).Epoch;
+        var epoch = (await first.AskAsync(grain => ((IRateLimiterProtocol)grain).RenewAsync(Wish(0)))).Epoch;
         await first.EndAsync();
         _storage.Only!.IsClean.Should().BeTrue();
 
         var successor = await LimiterAsync("slow");
         (await successor.AskAsync(grain => grain.TryAcquireAsync(11))).Should().BeFalse();
         (await successor.AskAsync(grain => grain.TryAcquireAsync(10))).Should().BeTrue();
-        (await successor.AskAsync(grain => ((IRateLimiterProtocol)grain).RenewAsync(Wish(epoch), default))).Epoch.Should().Be(epoch);
+        (await successor.AskAsync(grain => ((IRateLimiterProtocol)grain).RenewAsync(Wish(epoch)))).Epoch.Should().Be(epoch);
         _storage.Writes.Should().Be(3);
     }
 
@@ -113,7 +113,7 @@ public sealed class RecordedGrainTests : IDisposable
             _storage.Writes.Should().Be(0);
             return Task.CompletedTask;
         };
-        (await limiter.AskAsync(grain => ((IRateLimiterProtocol)grain).RenewAsync(Wish(0), default))).Room.Should().BePositive();
+        (await limiter.AskAsync(grain => ((IRateLimiterProtocol)grain).RenewAsync(Wish(0)))).Room.Should().BePositive();
         _storage.Writes.Should().Be(1);
     }
 
@@ -449,10 +449,10 @@ public sealed class RecordedGrainTests : IDisposable
     {
         var (first, close) = (await BulkheadAsync(), new SlotOrder(new Asker(1).Next(), SlotCommand.Close, default));
         await first.AskAsync(grain => Told(grain.CloseAsync()));
-        await first.AskAsync(grain => ((IBulkheadProtocol)grain).CommandAsync(close, default));
+        await first.AskAsync(grain => ((IBulkheadProtocol)grain).CommandAsync(close));
         var second = await BulkheadAsync(); // the first was lost
         await second.AskAsync(grain => Told(grain.ReopenAsync()));
-        await second.AskAsync(grain => ((IBulkheadProtocol)grain).CommandAsync(close, default)); // a late copy
+        await second.AskAsync(grain => ((IBulkheadProtocol)grain).CommandAsync(close)); // a late copy
         (await second.AskAsync(grain => grain.GetStatusAsync())).IsClosed.Should().BeFalse();
     }
 

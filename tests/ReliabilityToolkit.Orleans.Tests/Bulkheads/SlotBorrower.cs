@@ -24,7 +24,7 @@ internal sealed class SlotBorrower(int number) : INodeObserver
 
     /// <summary>As the first, of the grain.</summary>
     public async ValueTask<SlotsGrant> AskAsync(IBulkheadProtocol grain, int callers) =>
-        Take(await grain.RenewAsync(Next(callers == 0 ? [] : [new SlotsAsk(1, callers, true)]), default));
+        Take(await grain.RenewAsync(Next(callers == 0 ? [] : [new SlotsAsk(1, callers, true)])));
 
     /// <summary>Says that it holds so many fewer.</summary>
     public SlotsGrant GiveBack(SlotLedger ledger, Instant now, int slots = 1, int callers = 0)

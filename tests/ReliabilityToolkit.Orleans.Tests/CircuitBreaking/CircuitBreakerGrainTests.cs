@@ -111,19 +111,6 @@ public sealed class CircuitBreakerGrainTests : IDisposable, INodeObserver
     }
 
     [Fact]
-    public async Task Order_WhoseAskerHasGone_IsObeyedAllTheSame()
-    {
-        await RenewAsync();
-        using var gone = new CancellationTokenSource();
-        var order = new CircuitOrder(_asker.Next(), CircuitCommand.Trip, null, TimeSpan.FromSeconds(1));
-        var call = _activation.TurnAsync(() => Protocol.CommandAsync(order, gone.Token));
-        await StatusAsync();
-        await gone.CancelAsync();
-        await call.Awaiting(it => it).Should().ThrowAsync<OperationCanceledException>();
-        (await StatusAsync()).State.Should().Be(CircuitState.Open);
-    }
-
-    [Fact]
     public async Task Policy_TakenOutOfTheConfiguration_LeavesWhatIsUnderWay()
     {
         var pass = await EnterAsync();
@@ -168,14 +155,14 @@ public sealed class CircuitBreakerGrainTests : IDisposable, INodeObserver
         return true;
     });
 
-    private Task<CircuitBreakerStatus> StatusAsync() => _activation.TurnAsync(() => Protocol.GetStatusAsync(default));
+    private Task<CircuitBreakerStatus> StatusAsync() => _activation.TurnAsync(() => Protocol.GetStatusAsync());
 
-    private Task<Obedience> CommandAsync(CircuitOrder order) => _activation.TurnAsync(() => Protocol.CommandAsync(order, default));
+    private Task<Obedience> CommandAsync(CircuitOrder order) => _activation.TurnAsync(() => Protocol.CommandAsync(order));
 
     private async Task RenewAsync()
     {
         var request = new VerdictRequest(
             new Borrower(Guid.AllBitsSet, 7), ++_sequence, _grant.Epoch, _grant.Version, 0, null, null, 0, this);
-        _grant = await _activation.TurnAsync(() => Protocol.RenewAsync(request, default));
+        _grant = await _activation.TurnAsync(() => Protocol.RenewAsync(request));
     }
 }

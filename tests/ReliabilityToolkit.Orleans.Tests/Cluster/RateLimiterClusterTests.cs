@@ -76,9 +76,9 @@ public sealed class RateLimiterClusterTests(ToolkitCluster cluster)
     {
         var authority = cluster.Grains.GetGrain<IRateLimiterProtocol>($"fifty/{_key}");
         var request = new TokenRequest(new Asker(9).Next(), 30, MayWait: false);
-        var answers = await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => authority.AcquireAsync(request, default).AsTask()));
+        var answers = await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => authority.AcquireAsync(request).AsTask()));
         answers.Should().OnlyContain(answer => answer.IsGranted);
-        (await authority.GetStatusAsync(default)).AvailableTokens.Should().Be(20);
+        (await authority.GetStatusAsync()).AvailableTokens.Should().Be(20);
     }
 
     [Fact]

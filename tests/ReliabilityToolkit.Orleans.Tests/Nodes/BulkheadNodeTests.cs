@@ -16,7 +16,7 @@ public sealed class BulkheadNodeTests
         _node = new FakeNode(logger: _log);
         _bulkhead = _node.NewBulkhead();
         _ledger = new SlotLedger(new BulkheadPolicy { Capacity = 3 }, Now, new(1_000, Predecessor.None));
-        Authority.OnRenewSlots = (request, _) =>
+        Authority.OnRenewSlots = request =>
         {
             _requests.Add(request);
             return new(_ledger.Renew(request, Now));
@@ -71,7 +71,7 @@ public sealed class BulkheadNodeTests
         var time = new StandingTime();
         var node = new FakeNode(time);
         var ledger = new SlotLedger(new BulkheadPolicy(), node.Clock.Now, new(1, Predecessor.None));
-        node.Authority.OnRenewSlots = (request, _) => new(ledger.Renew(request, node.Clock.Now));
+        node.Authority.OnRenewSlots = request => new(ledger.Renew(request, node.Clock.Now));
         var permit = await node.NewBulkhead().Bulkhead.AcquireAsync();
         time.Pass(TimeSpan.FromSeconds(14.84));
         permit.IsHeld.Should().BeTrue();
@@ -82,7 +82,7 @@ public sealed class BulkheadNodeTests
     [Fact]
     public async Task Permit_WhoseAnswerTookLong_CountsItsLeaseFromTheAsking()
     {
-        Authority.OnRenewSlots = (request, _) =>
+        Authority.OnRenewSlots = request =>
         {
             var grant = _ledger.Renew(request, Now);
             Authority.OnRenewSlots = null;
@@ -124,7 +124,7 @@ public sealed class BulkheadNodeTests
         var permit = await Bulkhead.AcquireAsync();
         _ledger = new SlotLedger(new BulkheadPolicy { Capacity = 3 }, Now, new(1, Predecessor.None)); // an older one
         _ledger.Renew(new SlotsRequest(new Borrower(default, 5), 1, 0, 0, 0, 0, null, 0, 0), Now);
-        Authority.OnRenewSlots = (request, _) => new(_ledger.Renew(request with { Epoch = 0 }, Now));
+        Authority.OnRenewSlots = request => new(_ledger.Renew(request with { Epoch = 0 }, Now));
         Advance(5);
         permit.IsHeld.Should().BeFalse();
     }
@@ -291,9 +291,9 @@ public sealed class BulkheadNodeTests
     [Fact]
     public async Task Acquire_OfAnUnknownPolicy_ThrowsToAllWhoAsked()
     {
-        Authority.OnRenewSlots = (_, _) => throw new UnknownPolicyException("bulkhead", "api", []);
+        Authority.OnRenewSlots = _ => throw new UnknownPolicyException("bulkhead", "api", []);
         await Bulkhead.Awaiting(it => it.AcquireAsync().AsTask()).Should().ThrowAsync<UnknownPolicyException>();
-        Authority.OnRenewSlots = (_, _) => throw new InvalidOperationException("oh");
+        Authority.OnRenewSlots = _ => throw new InvalidOperationException("oh");
         await Bulkhead.Awaiting(it => it.TryAcquireAsync().AsTask()).Should().ThrowAsync<InvalidOperationException>();
         await _log.WaitForAsync(111);
     }
@@ -324,7 +324,7 @@ public sealed class BulkheadNodeTests
     [Fact]
     public async Task Close_FailsThoseWhoWaitAndThoseWhoCome_AndWhatIsHeldRunsOut()
     {
-        Authority.OnSwitch = (order, _) =>
+        Authority.OnSwitch = order =>
         {
             var obedience = _ledger.Obey(order, Now);
             _bulkhead.Hint(1_000, _ledger.Version, 0);
@@ -349,7 +349,7 @@ public sealed class BulkheadNodeTests
     [Fact]
     public async Task Close_ThatIsNotObeyed_DoesNotReturnAsIfItWere()
     {
-        Authority.OnSwitch = (_, _) => default;
+        Authority.OnSwitch = _ => default;
         await Bulkhead.Awaiting(it => it.CloseAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
     }
 
@@ -387,7 +387,7 @@ public sealed class BulkheadNodeTests
         var seen = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
         var node = new FakeNode(TimeProvider.System);
         var ledger = new SlotLedger(new BulkheadPolicy { Lease = TimeSpan.FromSeconds(2) }, node.Clock.Now, new(1, Predecessor.None));
-        node.Authority.OnRenewSlots = (request, _) =>
+        node.Authority.OnRenewSlots = request =>
         {
             if (request.Sequence > 1)
                 seen.TrySetResult(tenant.Value);

@@ -9,7 +9,7 @@ public sealed class CircuitBreakerNodeTests
     private VerdictGrant _verdict = new(
         0, 1, 1, 3, CircuitState.Closed, LeaseTerm.OfVerdict, false, null, default, 1, 0, 0, CircuitCause.None, null, Policy);
 
-    public CircuitBreakerNodeTests() => Authority.OnRenewVerdict = (request, _) =>
+    public CircuitBreakerNodeTests() => Authority.OnRenewVerdict = request =>
     {
         _requests.Add(request);
         return new(_verdict with { Sequence = request.Sequence, Trials = Math.Min(_verdict.Trials, request.AtTheDoor), TrialGeneration = 3 });
@@ -63,7 +63,7 @@ public sealed class CircuitBreakerNodeTests
         await breaker.CallAsync(_ => ValueTask.FromResult(42));
         var told = new TaskCompletionSource<VerdictGrant>();
         VerdictRequest telling = default;
-        Authority.OnRenewVerdict = (request, _) =>
+        Authority.OnRenewVerdict = request =>
         {
             telling = request;
             return new(told.Task);
@@ -158,7 +158,7 @@ public sealed class CircuitBreakerNodeTests
     {
         var log = new LogBook<FakeNode>();
         var node = new FakeNode(logger: log);
-        node.Authority.OnRenewVerdict = (request, _) =>
+        node.Authority.OnRenewVerdict = request =>
         {
             _requests.Add(request);
             var halfOpen = _verdict with { State = CircuitState.HalfOpen, FirstTrial = 9, TrialGeneration = 3 };
@@ -189,7 +189,7 @@ public sealed class CircuitBreakerNodeTests
         _verdict = _verdict with { IsFailing = true };
         var breaker = _node.NewBreaker().Breaker;
         await breaker.CallAsync(_ => ValueTask.FromResult(1));
-        Authority.OnRenewVerdict = (_, _) => throw failure;
+        Authority.OnRenewVerdict = _ => throw failure;
         (await _node.FinishAsync(() => breaker.CallAsync(_ => ValueTask.FromResult(42)))).Should().Be(42);
         await this.Awaiting(_ => _node.FinishAsync(() => breaker.CallAsync(ValueTask<int> (_) => throw new TimeoutException("downstream"))))
             .Should().ThrowAsync<TimeoutException>();
@@ -198,7 +198,7 @@ public sealed class CircuitBreakerNodeTests
     [Fact]
     public async Task Call_UnknownPolicy_IsNotMadeAndSaysSo()
     {
-        Authority.OnRenewVerdict = (_, _) => throw new UnknownPolicyException("circuit breaker", "api", ["other"]);
+        Authority.OnRenewVerdict = _ => throw new UnknownPolicyException("circuit breaker", "api", ["other"]);
         var isInvoked = false;
         var breaker = _node.NewBreaker().Breaker;
         for (var i = 0; i < 2; i++)
@@ -242,7 +242,7 @@ public sealed class CircuitBreakerNodeTests
     public async Task Enter_CallerWhoGoes_GivesHisTrialBack()
     {
         var answer = new TaskCompletionSource<VerdictGrant>();
-        Authority.OnRenewVerdict = (request, _) =>
+        Authority.OnRenewVerdict = request =>
         {
             _requests.Add(request);
             return _requests.Count == 1 ? new(answer.Task) : new(_verdict with { Sequence = request.Sequence, State = CircuitState.HalfOpen });
@@ -260,10 +260,10 @@ public sealed class CircuitBreakerNodeTests
     public async Task Enter_TrialWhoseAnswerWasLost_IsGivenBackAsSoonAsTheAuthorityAnswers()
     {
         // The answer was lost for the whole call time-out: the place was taken until the trial's lease ended.
-        Authority.OnRenewVerdict = (request, token) =>
+        Authority.OnRenewVerdict = request =>
         {
             _requests.Add(request);
-            return FakeAuthority.Never<VerdictGrant>(token);
+            return FakeAuthority.Never<VerdictGrant>();
         };
         var call = Task.Run(() =>
         {
@@ -274,7 +274,7 @@ public sealed class CircuitBreakerNodeTests
         });
         await call.Awaiting(it => it).Should().ThrowAsync<AuthorityUnavailableException>();
         var lost = _requests[^1];
-        Authority.OnRenewVerdict = (request, _) =>
+        Authority.OnRenewVerdict = request =>
         {
             _requests.Add(request);
             return new(_verdict with { Sequence = request.Sequence });
@@ -311,7 +311,7 @@ public sealed class CircuitBreakerNodeTests
     public async Task Switches_AreAskedForAgainUntilTheyAreObeyed()
     {
         var orders = new List<CircuitOrder>();
-        Authority.OnOrder = (order, _) =>
+        Authority.OnOrder = order =>
         {
             orders.Add(order);
             return new(new Obedience(true, 2 - orders.Count, 5, orders.Count, TimeSpan.FromSeconds(2 - orders.Count)));
@@ -324,7 +324,7 @@ public sealed class CircuitBreakerNodeTests
     public async Task Switches_ThatAreNotThrown_DoNotReturnAsIfTheyWere()
     {
         var commands = new List<CircuitCommand>();
-        Authority.OnOrder = (order, _) =>
+        Authority.OnOrder = order =>
         {
             commands.Add(order.Command);
             return default;
@@ -332,7 +332,7 @@ public sealed class CircuitBreakerNodeTests
         var breaker = _node.NewBreaker().Breaker;
         await breaker.Awaiting(it => it.TripAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
         commands.Should().Equal(CircuitCommand.Trip, CircuitCommand.Trip);
-        Authority.OnOrder = (order, _) =>
+        Authority.OnOrder = order =>
         {
             commands.Add(order.Command);
             return new(new Obedience(true, 0, 0, 0, default));

@@ -51,62 +51,60 @@ internal sealed class FakeNode
 /// <summary>All three protocols; what a test does not set is never answered. Abstract, or Orleans would take it for a grain.</summary>
 internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerProtocol, IBulkheadProtocol
 {
-    public Func<TokenRequest, CancellationToken, ValueTask<TokenGrant>>? OnAcquireTokens { get; set; }
+    public Func<TokenRequest, ValueTask<TokenGrant>>? OnAcquireTokens { get; set; }
 
-    public Func<PartRequest, CancellationToken, ValueTask<PartGrant>>? OnRenewPart { get; set; }
+    public Func<PartRequest, ValueTask<PartGrant>>? OnRenewPart { get; set; }
 
-    public Func<CancellationToken, ValueTask<RateLimiterStatus>>? OnStatus { get; set; }
+    public Func<ValueTask<RateLimiterStatus>>? OnStatus { get; set; }
 
-    public Func<VerdictRequest, CancellationToken, ValueTask<VerdictGrant>>? OnRenewVerdict { get; set; }
+    public Func<VerdictRequest, ValueTask<VerdictGrant>>? OnRenewVerdict { get; set; }
 
-    public Func<CircuitOrder, CancellationToken, ValueTask<Obedience>>? OnOrder { get; set; }
+    public Func<CircuitOrder, ValueTask<Obedience>>? OnOrder { get; set; }
 
-    public Func<SlotsRequest, CancellationToken, ValueTask<SlotsGrant>>? OnRenewSlots { get; set; }
+    public Func<SlotsRequest, ValueTask<SlotsGrant>>? OnRenewSlots { get; set; }
 
-    public Func<SlotOrder, CancellationToken, ValueTask<Obedience>>? OnSwitch { get; set; }
+    public Func<SlotOrder, ValueTask<Obedience>>? OnSwitch { get; set; }
 
     /// <summary>Trip, close, reset and the like: what was told, in order, by the request's number and its command.</summary>
-    public Func<string, RequestId, CancellationToken, ValueTask<Acknowledgement>>? OnCommand { get; set; }
+    public Func<string, RequestId, ValueTask<Acknowledgement>>? OnCommand { get; set; }
 
     /// <summary>Requests that were taken back.</summary>
     public List<RequestId> TakenBack { get; } = [];
 
-    public ValueTask<TokenGrant> AcquireAsync(TokenRequest request, CancellationToken cancellationToken) =>
-        OnAcquireTokens?.Invoke(request, cancellationToken) ?? Never<TokenGrant>(cancellationToken);
+    public ValueTask<TokenGrant> AcquireAsync(TokenRequest request) =>
+        OnAcquireTokens?.Invoke(request) ?? Never<TokenGrant>();
 
-    public ValueTask<PartGrant> RenewAsync(PartRequest request, CancellationToken cancellationToken) =>
-        OnRenewPart?.Invoke(request, cancellationToken) ?? Never<PartGrant>(cancellationToken);
+    public ValueTask<PartGrant> RenewAsync(PartRequest request) =>
+        OnRenewPart?.Invoke(request) ?? Never<PartGrant>();
 
-    public ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation, CancellationToken cancellationToken) => TakeBack(cancellation.Id);
+    public ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation) => TakeBack(cancellation.Id);
 
-    public ValueTask<Acknowledgement> ResetAsync(RequestId id, CancellationToken cancellationToken) => Command("Reset", id, cancellationToken);
+    public ValueTask<Acknowledgement> ResetAsync(RequestId id) => Command("Reset", id);
 
-    ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync(CancellationToken cancellationToken) =>
-        OnStatus?.Invoke(cancellationToken) ?? Never<RateLimiterStatus>(cancellationToken);
+    ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync() =>
+        OnStatus?.Invoke() ?? Never<RateLimiterStatus>();
 
-    public ValueTask<VerdictGrant> RenewAsync(VerdictRequest request, CancellationToken cancellationToken) =>
-        OnRenewVerdict?.Invoke(request, cancellationToken) ?? Never<VerdictGrant>(cancellationToken);
+    public ValueTask<VerdictGrant> RenewAsync(VerdictRequest request) =>
+        OnRenewVerdict?.Invoke(request) ?? Never<VerdictGrant>();
 
-    public ValueTask<Obedience> CommandAsync(CircuitOrder order, CancellationToken cancellationToken) =>
-        OnOrder?.Invoke(order, cancellationToken) ?? Never<Obedience>(cancellationToken);
+    public ValueTask<Obedience> CommandAsync(CircuitOrder order) =>
+        OnOrder?.Invoke(order) ?? Never<Obedience>();
 
-    ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync(CancellationToken cancellationToken) =>
-        Never<CircuitBreakerStatus>(cancellationToken);
+    ValueTask<CircuitBreakerStatus> ICircuitBreakerProtocol.GetStatusAsync() =>
+        Never<CircuitBreakerStatus>();
 
-    public ValueTask<SlotsGrant> RenewAsync(SlotsRequest request, CancellationToken cancellationToken) =>
-        OnRenewSlots?.Invoke(request, cancellationToken) ?? Never<SlotsGrant>(cancellationToken);
+    public ValueTask<SlotsGrant> RenewAsync(SlotsRequest request) =>
+        OnRenewSlots?.Invoke(request) ?? Never<SlotsGrant>();
 
-    public ValueTask<Obedience> CommandAsync(SlotOrder order, CancellationToken cancellationToken) =>
-        OnSwitch?.Invoke(order, cancellationToken) ?? Never<Obedience>(cancellationToken);
+    public ValueTask<Obedience> CommandAsync(SlotOrder order) =>
+        OnSwitch?.Invoke(order) ?? Never<Obedience>();
 
-    ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync(CancellationToken cancellationToken) => Never<BulkheadStatus>(cancellationToken);
+    ValueTask<BulkheadStatus> IBulkheadProtocol.GetStatusAsync() => Never<BulkheadStatus>();
 
-    // Cancelled within the step, and not by way of the thread pool.
-    public static ValueTask<TAnswer> Never<TAnswer>(CancellationToken cancellationToken) =>
-        new(new TaskCompletionSource<TAnswer>().Task.WaitAsync(cancellationToken));
+    public static ValueTask<TAnswer> Never<TAnswer>() => new(new TaskCompletionSource<TAnswer>().Task);
 
-    private ValueTask<Acknowledgement> Command(string command, RequestId id, CancellationToken cancellationToken) =>
-        OnCommand?.Invoke(command, id, cancellationToken) ?? Never<Acknowledgement>(cancellationToken);
+    private ValueTask<Acknowledgement> Command(string command, RequestId id) =>
+        OnCommand?.Invoke(command, id) ?? Never<Acknowledgement>();
 
     private ValueTask<Acknowledgement> TakeBack(RequestId id)
     {

@@ -13,7 +13,7 @@ public sealed class NodeToolkitTests
 
     public NodeToolkitTests()
     {
-        _node.Authority.OnRenewPart = (request, _) => new(Lend(request));
+        _node.Authority.OnRenewPart = request => new(Lend(request));
         _toolkit = new NodeToolkit(
             Grains.Of(_node.Authority),
             _node.Clock,
@@ -71,7 +71,7 @@ public sealed class NodeToolkitTests
     public async Task Bulkheads_ThatAreNotKeptAtHandOrStop_GiveBackWhatLiesIdle()
     {
         var ledgers = new Dictionary<Borrower, SlotLedger>();
-        _node.Authority.OnRenewSlots = (request, _) =>
+        _node.Authority.OnRenewSlots = request =>
         {
             if (!ledgers.TryGetValue(request.Holder, out var ledger))
                 ledgers.Add(request.Holder, ledger = new SlotLedger(new BulkheadPolicy(), _node.Clock.Now, new(1, Predecessor.None)));

@@ -17,7 +17,7 @@ public sealed class RateLimiterNodeTests
     public async Task Limiter_Grant_IsAnAcquiredLeaseAndCounted()
     {
         var asked = new List<TokenRequest>();
-        Authority.OnAcquireTokens = (request, _) =>
+        Authority.OnAcquireTokens = request =>
         {
             asked.Add(request);
             return new(new TokenGrant(true, default, default, default, 10));
@@ -32,7 +32,7 @@ public sealed class RateLimiterNodeTests
     [Fact]
     public async Task Limiter_Refusal_CarriesReasonAndRetryAfter()
     {
-        Authority.OnAcquireTokens = (_, _) => new(new TokenGrant(false, default, TimeSpan.FromSeconds(3), RefusalReason.QueueFull, 10));
+        Authority.OnAcquireTokens = _ => new(new TokenGrant(false, default, TimeSpan.FromSeconds(3), RefusalReason.QueueFull, 10));
         var lease = await Limiter.TryAcquireAsync();
         lease.IsAcquired.Should().BeFalse();
         lease.TryGetMetadata(MetadataName.RetryAfter, out var retryAfter).Should().BeTrue();
@@ -50,7 +50,7 @@ public sealed class RateLimiterNodeTests
     [Fact]
     public async Task Limiter_PromisedToken_IsWaitedForOnTheNode()
     {
-        Authority.OnAcquireTokens = (_, _) => new(new TokenGrant(true, TimeSpan.FromSeconds(2), default, default, 10));
+        Authority.OnAcquireTokens = _ => new(new TokenGrant(true, TimeSpan.FromSeconds(2), default, default, 10));
         var wait = Limiter.AcquireAsync().AsTask();
         Limiter.GetStatistics()!.CurrentQueuedCount.Should().Be(1);
         Limiter.IdleDuration.Should().BeNull("somebody waits here");
@@ -68,7 +68,7 @@ public sealed class RateLimiterNodeTests
     public async Task Limiter_CancelledWait_GivesThePromiseBack()
     {
         RequestId? asked = null;
-        Authority.OnAcquireTokens = (request, _) =>
+        Authority.OnAcquireTokens = request =>
         {
             asked = request.Id;
             return new(new TokenGrant(true, TimeSpan.FromSeconds(2), default, default, 10));
@@ -108,7 +108,7 @@ public sealed class RateLimiterNodeTests
     [Fact]
     public async Task Limiter_MoreThanTheBurst_IsToldInTheCallersWords()
     {
-        Authority.OnAcquireTokens = (_, _) => throw new ArgumentOutOfRangeException("tokens", 11, "11 at once can never be had; legal: 1 to 10.");
+        Authority.OnAcquireTokens = _ => throw new ArgumentOutOfRangeException("tokens", 11, "11 at once can never be had; legal: 1 to 10.");
         foreach (var ask in new Func<ValueTask<RateLimitLease>>[] { () => Limiter.TryAcquireAsync(11), () => Limiter.AcquireAsync(11) })
         {
             var thrown = (
@@ -125,7 +125,7 @@ public sealed class RateLimiterNodeTests
     public async Task Limiter_AttemptAboveTheBurst_ThrowsOnceTheBurstIsKnown()
     {
         Limiter.AttemptAcquire(11).IsAcquired.Should().BeFalse("nobody has told the burst yet");
-        Authority.OnAcquireTokens = (_, _) => new(new TokenGrant(true, default, default, default, 10));
+        Authority.OnAcquireTokens = _ => new(new TokenGrant(true, default, default, default, 10));
         await Limiter.TryAcquireAsync();
         Limiter.AttemptAcquire(10).TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
         reason.Should().Be(RefusalReason.NoLocalStock);
@@ -150,16 +150,16 @@ public sealed class RateLimiterNodeTests
     [Fact]
     public async Task Limiter_CancelledBeforehand_DoesNotAsk()
     {
-        Authority.OnAcquireTokens = (_, _) => throw new InvalidOperationException("asked");
+        Authority.OnAcquireTokens = _ => throw new InvalidOperationException("asked");
         await Limiter.Awaiting(it => it.TryAcquireAsync(1, new CancellationToken(true)).AsTask()).Should().ThrowAsync<OperationCanceledException>();
     }
 
     [Fact]
     public async Task Reset_ThatIsNotDone_DoesNotReturnAsIfItWere()
     {
-        Authority.OnCommand = (_, _, _) => default;
+        Authority.OnCommand = (_, _) => default;
         await Limiter.Awaiting(it => it.ResetAsync()).Should().ThrowAsync<AuthorityUnavailableException>();
-        Authority.OnCommand = (_, _, _) => new(Acknowledgement.Done);
+        Authority.OnCommand = (_, _) => new(Acknowledgement.Done);
         await Limiter.ResetAsync();
     }
 }

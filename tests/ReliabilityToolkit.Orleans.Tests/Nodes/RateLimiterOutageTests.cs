@@ -77,17 +77,17 @@ public sealed class RateLimiterOutageTests
 
     private void Answer()
     {
-        _node.Authority.OnAcquireTokens = (request, _) => new(_ledger.Acquire(request, _node.Clock.Now));
-        _node.Authority.OnRenewPart = (request, _) => new(_ledger.Renew(request, _node.Clock.Now));
+        _node.Authority.OnAcquireTokens = request => new(_ledger.Acquire(request, _node.Clock.Now));
+        _node.Authority.OnRenewPart = request => new(_ledger.Renew(request, _node.Clock.Now));
     }
 
     private void FallSilent()
     {
         _node.Authority.OnAcquireTokens = null;
-        _node.Authority.OnRenewPart = (_, token) =>
+        _node.Authority.OnRenewPart = _ =>
         {
             _probes++;
-            return FakeAuthority.Never<PartGrant>(token);
+            return FakeAuthority.Never<PartGrant>();
         };
     }
 

@@ -15,12 +15,12 @@ public sealed class RateLimiterPartTests
     {
         _ledger = new TokenLedger(
             new RateLimiterPolicy { Burst = 1_000, TokensPerPeriod = 1_000, QueueLimit = 2_000 }, _node.Clock.Now, new(1, Predecessor.None));
-        _node.Authority.OnAcquireTokens = (request, _) =>
+        _node.Authority.OnAcquireTokens = request =>
         {
             _exactCalls++;
             return new(_ledger.Acquire(request, _node.Clock.Now));
         };
-        _node.Authority.OnRenewPart = (request, _) =>
+        _node.Authority.OnRenewPart = request =>
         {
             _renewals++;
             return new(_ledger.Renew(request, _node.Clock.Now));
@@ -165,10 +165,10 @@ public sealed class RateLimiterPartTests
         _ledger.Parts.LentRoom.Should().BeGreaterThan(0);
         var answer = new TaskCompletionSource();
         var isHeard = _node.Authority.OnRenewPart!;
-        _node.Authority.OnRenewPart = async (request, token) =>
+        _node.Authority.OnRenewPart = async request =>
         {
             await answer.Task;
-            return await isHeard(request, token);
+            return await isHeard(request);
         };
         var letGo = _limiter.LetGoAsync();
         _limiter.LetGoAsync().Should().BeSameAs(letGo, "one is under way");

@@ -15,7 +15,7 @@ public sealed class RateLimiterThreadsTests
         var startedAt = Stopwatch.GetTimestamp();
         var ledger = new TokenLedger(new RateLimiterPolicy { Burst = Burst, TokensPerPeriod = Rate }, node.Clock.Now, new(1, Predecessor.None));
         var renewals = 0;
-        node.Authority.OnRenewPart = (request, _) =>
+        node.Authority.OnRenewPart = request =>
         {
             lock (ledger)
             {

@@ -89,7 +89,7 @@ public sealed class RateLimiterGrainTests : IDisposable
         // It refused everybody for as long as it was asked.
         await AskAsync(new TokenRequest(_asker.Next(), 1, MayWait: false));
         _activation.LetGo.Should().Be(0);
-        (await _activation.TurnAsync(() => Protocol.RenewAsync(Wish with { Epoch = long.MaxValue }, default))).Term.Should().Be(default);
+        (await _activation.TurnAsync(() => Protocol.RenewAsync(Wish with { Epoch = long.MaxValue }))).Term.Should().Be(default);
         _activation.LetGo.Should().BeGreaterThan(0);
     }
 
@@ -102,14 +102,14 @@ public sealed class RateLimiterGrainTests : IDisposable
         (await StatusAsync()).AvailableTokens.Should().Be(60);
 
         var early = new TokenRequest(_asker.Next(), 40, MayWait: false);
-        (await _activation.TurnAsync(() => Protocol.CancelAsync(new TokenCancellation(early.Id), default))).Should().Be(Acknowledgement.Done);
+        (await _activation.TurnAsync(() => Protocol.CancelAsync(new TokenCancellation(early.Id)))).Should().Be(Acknowledgement.Done);
         (await AskAsync(early)).Should().Be(default(TokenGrant));
         (await StatusAsync()).AvailableTokens.Should().Be(60);
 
-        (await _activation.TurnAsync(() => Protocol.ResetAsync(command, default))).Should().Be(Acknowledgement.Done);
+        (await _activation.TurnAsync(() => Protocol.ResetAsync(command))).Should().Be(Acknowledgement.Done);
         (await StatusAsync()).AvailableTokens.Should().Be(100);
         await TryAcquireAsync(10);
-        await _activation.TurnAsync(() => Protocol.ResetAsync(command, default)); // a late copy
+        await _activation.TurnAsync(() => Protocol.ResetAsync(command)); // a late copy
         (await StatusAsync()).AvailableTokens.Should().Be(90);
     }
 
@@ -182,11 +182,11 @@ public sealed class RateLimiterGrainTests : IDisposable
     private Task<bool> AcquireAsync(int tokens, CancellationToken cancellationToken) =>
         _activation.TurnAsync(() => _grain.AcquireAsync(tokens, cancellationToken));
 
-    private Task<RateLimiterStatus> StatusAsync() => _activation.TurnAsync(() => Protocol.GetStatusAsync(default));
+    private Task<RateLimiterStatus> StatusAsync() => _activation.TurnAsync(() => Protocol.GetStatusAsync());
 
-    private Task<TokenGrant> AskAsync(TokenRequest request) => _activation.TurnAsync(() => Protocol.AcquireAsync(request, default));
+    private Task<TokenGrant> AskAsync(TokenRequest request) => _activation.TurnAsync(() => Protocol.AcquireAsync(request));
 
-    private Task<PartGrant> RenewAsync(PartRequest request) => _activation.TurnAsync(() => Protocol.RenewAsync(request, default));
+    private Task<PartGrant> RenewAsync(PartRequest request) => _activation.TurnAsync(() => Protocol.RenewAsync(request));
 
     private Task DeactivateAsync() => _grain.OnDeactivateAsync(new DeactivationReason(DeactivationReasonCode.ApplicationRequested, ""), default);
 }
