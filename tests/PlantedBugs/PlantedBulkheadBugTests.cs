@@ -106,7 +106,7 @@ public sealed class PlantedBulkheadBugTests
             "if (request.Epoch == _epoch)\n            loan.Knows = Math.Max(loan.Knows, request.Version);",
             "loan.Knows = _version;"),
         new("A closed node goes on with what it holds", "K4", Stock, "grant.IsClosed ? int.MaxValue : Math.Max", "Math.Max"),
-        new("Those who wait are not told that it is closed", "K4", Stock, "if (_isClosed)\n            CloseAll();", "", Near: 580),
+        new("Those who wait are not told that it is closed", "K4", Stock, "if (_isClosed)\n            CloseAll();", ""),
 
         // K5 and the rest.
         new("What is freed is not free", "K5", Lot, "ref _word, word + slots, word)", "ref _word, word, word)"),

@@ -128,13 +128,14 @@ internal sealed class BulkheadActor : INodeObserver, IActor
 
     public void OnAnswer(in SlotsGrant grant)
     {
+        var isAwaited = grant.Sequence == Stock.Awaited; // a late copy tells nobody anything
         if (grant.Sequence == 0)
             Stock.Fail(Stock.Awaited, isSilent: true, _chances.Next(), Clock);
         else
             Stock.Take(grant, Clock);
         foreach (var (caller, _) in _waiting)
         {
-            if (caller is { Fate: SlotFate.InLine, AskedIn: > 0 })
+            if (isAwaited && caller is { Fate: SlotFate.InLine, AskedIn: > 0 })
                 _told.Add(caller);
         }
 
@@ -246,6 +247,9 @@ internal sealed class BulkheadActor : INodeObserver, IActor
                 throw new BrokenPromiseException("K3", $"a caller on node {Number} is served before one who came earlier");
             Admit(caller.Lot, caller.Slots);
         }
+
+        if (Stock.IsClosed && caller is { Fate: SlotFate.Refused, Reason: RefusalReason.QueueFull })
+            throw new BrokenPromiseException("K4", $"a caller on node {Number} hears that the line is full, and it is closed");
 
         // One request that is under way, and the next, each with its time.
         if (!caller.MayWait && _world.Scenario.Pauses == 0 && _world.Now - since > ((GiveUpAfter + RepeatAfter) * 2) + SlotStock.CallBackFor)
