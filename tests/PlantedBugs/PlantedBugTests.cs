@@ -263,7 +263,7 @@ public sealed class PlantedBugTests
     [Theory]
     [MemberData(nameof(Names))]
     public void Simulator_PlantedBug_IsFoundByTheCheckerForIt(string name) =>
-        Bugs.Single(bug => bug.Name == name).Find().Should().NotBeNull("within 2,000 seeds");
+        Bugs.Single(bug => bug.Name == name).Find().Should().NotBeNull("within 6,000 seeds");
 
     [Theory]
     [InlineData("The lender sets aside the new rate only")]

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 
 namespace ReliabilityToolkit.Orleans;
@@ -45,8 +46,22 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     /// that was lost, keeps it busy for seconds, and as long as it is busy it can neither be moved nor succeeded.
     /// </summary>
     /// <exception cref="OperationCanceledException">The token was cancelled; whether the request was carried out is unknown.</exception>
-    public static ValueTask<TAnswer> AnswerAsync<TAnswer>(ValueTask<TAnswer> answer, CancellationToken cancellationToken) =>
-        answer.IsCompleted ? answer : new(WaitAsync(answer.AsTask(), cancellationToken));
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<TAnswer> AnswerAsync<TAnswer>(ValueTask<TAnswer> answer, CancellationToken cancellationToken)
+    {
+        if (answer.IsCompleted)
+            return await answer.ConfigureAwait(false);
+        var answered = answer.AsTask();
+        try
+        {
+            return await answered.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (!answered.IsCompleted)
+                answered.Ignore(); // one that fails later is nobody's any more
+        }
+    }
 
     /// <summary>The further attempts of a call.</summary>
     /// <param name="name">Of the limiter, breaker or bulkhead, for the exception.</param>
@@ -86,19 +101,6 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
             {
                 failure = e;
             }
-        }
-    }
-
-    private static async Task<TAnswer> WaitAsync<TAnswer>(Task<TAnswer> answer, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await answer.WaitAsync(cancellationToken).ConfigureAwait(false);
-        }
-        finally
-        {
-            if (!answer.IsCompleted)
-                answer.Ignore(); // one that fails later is nobody's any more
         }
     }
 

@@ -33,6 +33,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
         TMessage message, Question<TAuthority, TMessage, TAnswer> question, CancellationToken cancellationToken)
         where TAnswer : struct, IEquatable<TAnswer>
     {
+        cancellationToken.ThrowIfCancellationRequested();
         var id = channel.Open();
         var (asks, isTakenBack) = (0, false);
         try
@@ -106,6 +107,7 @@ internal sealed partial class Conversation<TAuthority>(string name, TAuthority a
     public async ValueTask<TAnswer> CallAsync<TMessage, TAnswer>(
         TMessage message, Func<TAuthority, TMessage, ValueTask<TAnswer>> send, CancellationToken cancellationToken)
     {
+        cancellationToken.ThrowIfCancellationRequested();
         var startedAt = Caller.Clock.Now;
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, Caller.FirstAttempt(startedAt));
         return await CallAsync(message, send, startedAt, either.Token, cancellationToken).ConfigureAwait(false);

@@ -120,6 +120,17 @@ public sealed class ConversationTests
     }
 
     [Fact]
+    public async Task Cancelled_Beforehand_NothingIsSent()
+    {
+        var cancelled = new CancellationToken(canceled: true);
+        await Failing<OperationCanceledException>(() => Ask(cancelled));
+        await Failing<OperationCanceledException>(() => Call(cancelled));
+        _peer.Asked.Should().BeEmpty();
+        _peer.TakenBack.Should().BeEmpty();
+        NothingIsOpen();
+    }
+
+    [Fact]
     public async Task Ask_NoAnswer_IsTakenBackAndItsNumberStaysOpenUntilThatIsTold()
     {
         _peer.Hangs();
