@@ -14,9 +14,11 @@ internal sealed class Cluster(string address, string folder) : IDisposable
 
     public IEnumerable<string> Histories => Directory.GetFiles(folder, "*.history");
 
+    /// <summary>Begins at once; done when it is there.</summary>
     /// <param name="name">It is told to be a silo or a client by that.</param>
     /// <param name="alone">Whether nobody in it calls.</param>
-    public void Start(string name, bool alone = false)
+    /// <exception cref="InvalidOperationException">It ended before.</exception>
+    public Task StartAsync(string name, bool alone = false)
     {
         var history = Path.Combine(folder, $"{name}-{++_starts}.history");
         string[] arguments = name.StartsWith("silo", StringComparison.Ordinal)
@@ -29,9 +31,11 @@ internal sealed class Cluster(string address, string folder) : IDisposable
             start.ArgumentList.Add(argument);
         var process = Process.Start(start)!;
         var log = Path.Combine(folder, $"{name}-{_starts}.log");
-        _ = CopyAsync(process.StandardOutput, log + ".out");
+        var ready = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _ = CopyAsync(process.StandardOutput, log + ".out", ready);
         _ = CopyAsync(process.StandardError, log + ".err");
         _processes[name] = process;
+        return ready.Task;
     }
 
     /// <summary>Whether it runs; one that has ended by itself, because it was given up, does not.</summary>
@@ -77,11 +81,17 @@ internal sealed class Cluster(string address, string folder) : IDisposable
 
     private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
 
-    private static async Task CopyAsync(StreamReader from, string file)
+    private static async Task CopyAsync(StreamReader from, string file, TaskCompletionSource? ready = null)
     {
         await using var to = new StreamWriter(file);
         while (await from.ReadLineAsync() is { } line)
+        {
+            if (line == Node.Ready)
+                ready?.TrySetResult();
             await to.WriteLineAsync(line);
+        }
+
+        ready?.TrySetException(new InvalidOperationException($"{Path.GetFileName(file)}: it ended before it was there."));
     }
 
     private (int Silo, int Gateway) Ports(string name)

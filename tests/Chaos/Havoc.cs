@@ -12,22 +12,16 @@ internal sealed class Havoc(Cluster cluster, StoreServer store, Watcher watcher,
     public async Task RunAsync(TimeSpan duration)
     {
         foreach (var name in Silos)
-        {
-            cluster.Start(name);
-            await Task.Delay(TimeSpan.FromSeconds(2)); // two that start in one instant contend for the table
-        }
-
-        foreach (var name in Clients)
-            cluster.Start(name);
+            await cluster.StartAsync(name); // one by one: two that start in one instant contend for the table
+        await Task.WhenAll(Clients.Select(name => cluster.StartAsync(name)));
         await watcher.StartAsync();
-        await Task.Delay(TimeSpan.FromSeconds(8));
         var endsAt = DateTime.UtcNow + duration;
         while (DateTime.UtcNow < endsAt)
         {
             await BefallAsync();
             await Task.Delay(TimeSpan.FromSeconds(2 + (4 * Random.Shared.NextDouble())));
             foreach (var name in Silos.Concat(Clients).Where(name => !cluster.IsRunning(name)))
-                cluster.Start(name); // one that was given up has ended by itself
+                _ = cluster.StartAsync(name); // one that was given up has ended by itself, and so may this one
         }
 
         await Task.Delay(TimeSpan.FromSeconds(10));

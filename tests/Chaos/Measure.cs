@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
-using Orleans.Configuration;
 using SiloHost;
 
 namespace ReliabilityToolkit.Orleans.Chaos;
@@ -19,19 +18,10 @@ internal sealed class Measure(Cluster cluster, ClusterStore store, TimeSpan gate
     public async Task<string> RunAsync(string ending)
     {
         foreach (var silo in new[] { "silo-1", "silo-2", "silo-3" })
-        {
-            cluster.Start(silo, alone: true);
-            await Task.Delay(TimeSpan.FromSeconds(3));
-        }
+            await cluster.StartAsync(silo, alone: true);
 
         var builder = new HostApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-        builder.UseOrleansClient(client => store.Configured(client)
-            .Configure<GatewayOptions>(options => options.GatewayListRefreshPeriod = gatewaysRefreshedEvery)
-            .UseConnectionRetryFilter(static async (_, cancellationToken) =>
-            {
-                await Task.Delay(500, cancellationToken);
-                return true;
-            }));
+        builder.UseOrleansClient(client => Node.Outside(client, store, gatewaysRefreshedEvery));
         using var host = builder.Build();
         await host.StartAsync();
         var grains = host.Services.GetRequiredService<IGrainFactory>();

@@ -15,6 +15,11 @@ internal static class Node
     /// <summary>Likewise: "local" for Orleans' default directory, else the lease of the consistent one's ranges in seconds.</summary>
     public const string Directory = "CHAOS_DIRECTORY";
 
+    /// <summary>What it prints when it is there.</summary>
+    public const string Ready = "ready";
+
+    public static readonly TimeSpan GatewaysRefreshedEvery = TimeSpan.FromSeconds(2);
+
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(2);
 
     public static Task RunSiloAsync(string name, ClusterStore store, int siloPort, int gatewayPort, string file) => RunAsync(name, file, builder =>
@@ -43,14 +48,16 @@ internal static class Node
         }));
 
     public static Task RunClientAsync(string name, ClusterStore store, string file) => RunAsync(name, file, builder =>
-        builder.UseOrleansClient(client => store.Configured(client)
-            .Configure<GatewayOptions>(options => options.GatewayListRefreshPeriod = TimeSpan.FromSeconds(2))
-            .UseConnectionRetryFilter(static async (_, cancellationToken) =>
-            {
-                await Task.Delay(500, cancellationToken);
-                return true;
-            })
-            .AddReliabilityToolkit(Configure)));
+        builder.UseOrleansClient(client => Outside(client, store, GatewaysRefreshedEvery).AddReliabilityToolkit(Configure)));
+
+    /// <summary>A client that waits until there is a cluster.</summary>
+    public static IClientBuilder Outside(IClientBuilder client, ClusterStore store, TimeSpan gatewaysRefreshedEvery) => store.Configured(client)
+        .Configure<GatewayOptions>(options => options.GatewayListRefreshPeriod = gatewaysRefreshedEvery)
+        .UseConnectionRetryFilter(static async (_, cancellationToken) =>
+        {
+            await Task.Delay(500, cancellationToken);
+            return true;
+        });
 
     private static string? Setting(string name) => Environment.GetEnvironmentVariable(name);
 
@@ -63,6 +70,7 @@ internal static class Node
         configure(builder);
         using var host = builder.Build();
         await host.StartAsync();
+        Console.WriteLine(Ready);
         if (file == "-")
         {
             await host.WaitForShutdownAsync();
@@ -149,7 +157,7 @@ internal static class Node
     private static Task TripAsync(ClusterCircuitBreaker breaker, History history, CancellationToken stopping) => GoOnAsync(
         async () =>
         {
-            await Task.Delay(TimeSpan.FromSeconds(30 + (30 * Random.Shared.NextDouble())), stopping);
+            await Task.Delay(TimeSpan.FromSeconds(15 + (30 * Random.Shared.NextDouble())), stopping);
             var from = History.Now;
             await breaker.TripAsync("chaos", stopping);
             history.Write(new Happening(What.Tripped, Policies.Payments, from, History.Now));

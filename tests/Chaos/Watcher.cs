@@ -1,5 +1,4 @@
 using Microsoft.Extensions.DependencyInjection;
-using Orleans.Configuration;
 using SiloHost;
 
 namespace ReliabilityToolkit.Orleans.Chaos;
@@ -14,13 +13,7 @@ internal sealed class Watcher(ClusterStore store) : IAsyncDisposable
     public async Task StartAsync()
     {
         var builder = new HostApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-        builder.UseOrleansClient(client => store.Configured(client)
-            .Configure<GatewayOptions>(static options => options.GatewayListRefreshPeriod = TimeSpan.FromSeconds(2))
-            .UseConnectionRetryFilter(static async (_, cancellationToken) =>
-            {
-                await Task.Delay(500, cancellationToken);
-                return true;
-            }));
+        builder.UseOrleansClient(client => Node.Outside(client, store, Node.GatewaysRefreshedEvery));
         _host = builder.Build();
         await _host.StartAsync();
     }
