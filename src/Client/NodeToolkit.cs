@@ -84,7 +84,7 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
     // A channel of its own: one that was let go and made anew is told apart from the one before.
     private Conversation<TAuthority> Begin<TAuthority>(ResourceName name)
         where TAuthority : IGrainWithStringKey =>
-        new(name.ToString(), _grains.GetGrain<TAuthority>(name.ToString()), _caller, new RequestChannel(_node, Interlocked.Increment(ref _channels)));
+        new(name, _grains.GetGrain<TAuthority>(name.ToString()), _caller, new RequestChannel(_node, Interlocked.Increment(ref _channels)));
 
     [LoggerMessage(EventId = 105, Level = LogLevel.Information, Message = "Not all that the node held could be given back before it stopped.")]
     private static partial void LogKept(ILogger logger, Exception exception);

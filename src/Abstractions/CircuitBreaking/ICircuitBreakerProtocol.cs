@@ -50,4 +50,11 @@ internal readonly record struct CircuitOrder(
 {
     /// <summary>The most characters of a reason.</summary>
     public const int LongestReason = 1_000;
+
+    /// <exception cref="ArgumentException">The reason is too long.</exception>
+    public static void Check(string? reason)
+    {
+        if (reason?.Length > LongestReason)
+            throw new ArgumentException($"The reason is longer than {LongestReason} characters.", nameof(reason));
+    }
 }

@@ -31,6 +31,8 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
     private long _admitted;
     private long _refused;
     private long _plannedAt = Instant.Never.Ticks;
+    private BulkheadPermit? _unavailable; // made once, and the other likewise
+    private BulkheadPermit? _noLocalStock;
 
     public BulkheadNode(Conversation<IBulkheadProtocol> conversation, RenewalTimer timer, NodeObserver observer, string? nodeName = null)
     {
@@ -43,6 +45,8 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
 
     /// <summary>The public face.</summary>
     public ClusterBulkhead Bulkhead { get; }
+
+    public ResourceName Resource => _conversation.Resource;
 
     public Instant Now => _clock.Now;
 
@@ -107,7 +111,7 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
         }
 
         Send(request);
-        return lot is null ? Refused(BulkheadPermit.NoLocalStock) : new BulkheadPermit(this, lot, slots);
+        return lot is null ? Refuse(RefusalReason.NoLocalStock) : new BulkheadPermit(this, lot, slots);
     }
 
     /// <exception cref="ArgumentOutOfRangeException">More than the capacity.</exception>
@@ -213,14 +217,19 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
             case SlotFate.TooMany:
                 throw PermitCount.IsAbove(_stock.Capacity, caller.Slots);
             default:
-                return Refused(caller.Reason == RefusalReason.AuthorityUnavailable ? BulkheadPermit.Unavailable : new BulkheadPermit(caller.Reason));
+                return Refuse(caller.Reason);
         }
     }
 
-    private BulkheadPermit Refused(BulkheadPermit refusal)
+    private BulkheadPermit Refuse(RefusalReason reason)
     {
         Interlocked.Increment(ref _refused);
-        return refusal;
+        return reason switch
+        {
+            RefusalReason.AuthorityUnavailable => _unavailable ??= new BulkheadPermit(this, reason),
+            RefusalReason.NoLocalStock => _noLocalStock ??= new BulkheadPermit(this, reason),
+            _ => new BulkheadPermit(this, reason),
+        };
     }
 
     // After every verb of the machine: those whose fate has been decided hear it, permits whose loan has ended are marked lost, and the timer is set.

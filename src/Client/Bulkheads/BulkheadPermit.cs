@@ -14,12 +14,7 @@ namespace ReliabilityToolkit.Orleans;
 /// </remarks>
 public sealed class BulkheadPermit : RateLimitLease, IAsyncDisposable
 {
-    internal static readonly BulkheadPermit NoLocalStock = new(RefusalReason.NoLocalStock);
-    internal static readonly BulkheadPermit Unavailable = new(RefusalReason.AuthorityUnavailable);
-
-    private static readonly string[] Names = [MetadataName.ReasonPhrase.Name, ToolkitMetadata.Reason.Name];
-
-    private readonly BulkheadNode? _bulkhead;
+    private readonly BulkheadNode _bulkhead;
     private readonly SlotLot _lot;
     private readonly int _slots; // of one that is refused: why
     private int _isDisposed;
@@ -31,16 +26,17 @@ public sealed class BulkheadPermit : RateLimitLease, IAsyncDisposable
         FencingToken = lot.Number;
     }
 
-    internal BulkheadPermit(RefusalReason reason) => (_lot, _slots) = (SlotLot.None, (int)reason);
+    /// <summary>A refusal.</summary>
+    internal BulkheadPermit(BulkheadNode bulkhead, RefusalReason reason) => (_bulkhead, _lot, _slots) = (bulkhead, SlotLot.None, (int)reason);
 
     /// <summary>Whether slots were given. Whether they are still held, <see cref="IsHeld"/> tells.</summary>
-    public override bool IsAcquired => _bulkhead is not null;
+    public override bool IsAcquired => _lot != SlotLot.None;
 
     /// <summary>
     /// Whether the slots are held at this instant, by this node's clock: acquired, not disposed, and not lost. Costs a read of the clock.
     /// </summary>
     public bool IsHeld =>
-        _bulkhead is not null && Volatile.Read(ref _isDisposed) == 0 && !_lot.IsOver && _bulkhead.Now < _lot.ValidUntil;
+        IsAcquired && Volatile.Read(ref _isDisposed) == 0 && !_lot.IsOver && _bulkhead.Now < _lot.ValidUntil;
 
     /// <summary>
     /// Grows with each grant of the authority to a node, also from one activation to the next; 0 where nothing was acquired. Permits of one node that
@@ -57,7 +53,7 @@ public sealed class BulkheadPermit : RateLimitLease, IAsyncDisposable
     {
         get
         {
-            if (_bulkhead is null)
+            if (!IsAcquired)
                 return default;
             if (Volatile.Read(ref _lost) is { } known)
                 return known.Token;
@@ -71,15 +67,12 @@ public sealed class BulkheadPermit : RateLimitLease, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public override IEnumerable<string> MetadataNames => IsAcquired ? [] : Names;
+    public override IEnumerable<string> MetadataNames => IsAcquired ? [] : RefusalMetadata.Names(_bulkhead.Resource, hasRetryAfter: false);
 
     /// <inheritdoc/>
     public override bool TryGetMetadata(string metadataName, out object? metadata)
     {
-        metadata = IsAcquired ? null
-            : metadataName == MetadataName.ReasonPhrase.Name ? ((RefusalReason)_slots).ToString()
-            : metadataName == ToolkitMetadata.Reason.Name ? (RefusalReason)_slots
-            : null;
+        metadata = IsAcquired ? null : RefusalMetadata.Find(metadataName, _bulkhead.Resource, (RefusalReason)_slots, null);
         return metadata is not null;
     }
 
@@ -93,7 +86,7 @@ public sealed class BulkheadPermit : RateLimitLease, IAsyncDisposable
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
-        if (_bulkhead is not null && Interlocked.Exchange(ref _isDisposed, 1) == 0)
+        if (IsAcquired && Interlocked.Exchange(ref _isDisposed, 1) == 0)
         {
             if (Volatile.Read(ref _lost) is { } lost)
                 _lot.Unwatch(lost);

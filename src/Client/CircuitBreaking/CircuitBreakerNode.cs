@@ -142,8 +142,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
     /// <exception cref="ArgumentException">The reason is too long.</exception>
     public async Task<KillSwitchResult> CommandAsync(CircuitCommand command, string? reason, CancellationToken cancellationToken)
     {
-        if (reason?.Length > CircuitOrder.LongestReason)
-            throw new ArgumentException($"The reason is longer than {CircuitOrder.LongestReason} characters.", nameof(reason));
+        CircuitOrder.Check(reason);
         var obedience = (await _conversation.AskAsync(
             (command, reason, _conversation.Caller.Hold), Order, cancellationToken).ConfigureAwait(false)).Answer;
         return new KillSwitchResult(obedience.Acknowledged, obedience.RanOut);

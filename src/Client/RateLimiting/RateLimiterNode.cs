@@ -48,6 +48,8 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     private long _countedHere;
     private TaskCompletionSource? _isLetGo;
     private volatile int _burst;
+    private TokenLease? _unavailable; // made once: when the authority will answer, or the node have a part, nobody can tell
+    private TokenLease? _noLocalStock;
 
     public RateLimiterNode(
         Conversation<IRateLimiterProtocol> conversation, RenewalTimer timer, WhenUnavailable whenUnavailable = WhenUnavailable.Reject)
@@ -329,7 +331,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
         if (caller.Fate == CallerFate.Refused)
         {
             Interlocked.Increment(ref _refused);
-            return TokenLease.Refused(caller);
+            return Refuse(caller);
         }
 
         if (caller.Fate == CallerFate.AdmittedAlone && _burst is > 0 and var burst && caller.Tokens > burst)
@@ -339,6 +341,13 @@ internal sealed partial class RateLimiterNode : IHasDueTime
             Interlocked.Increment(ref _admittedHere);
         return TokenLease.Acquired;
     }
+
+    private TokenLease Refuse(TokenCaller caller) => caller.Reason switch
+    {
+        RefusalReason.AuthorityUnavailable => _unavailable ??= new TokenLease(_conversation.Resource, caller.Reason),
+        RefusalReason.NoLocalStock => _noLocalStock ??= new TokenLease(_conversation.Resource, caller.Reason),
+        _ => new TokenLease(_conversation.Resource, caller.Reason, caller.RetryAfter),
+    };
 
     // After every verb of the machine: those whose fate has been decided hear it, and the timer is set. What is to be said to the authority the
     // caller sends when he has left the lock.

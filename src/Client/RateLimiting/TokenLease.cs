@@ -5,37 +5,27 @@ namespace ReliabilityToolkit.Orleans;
 /// <summary>The lease of a limiter. Tokens are spent, not returned: disposing it does nothing.</summary>
 internal sealed class TokenLease : RateLimitLease
 {
-    public static readonly TokenLease Acquired = new(isAcquired: true, default, null);
-    public static readonly TokenLease Unavailable = new(isAcquired: false, RefusalReason.AuthorityUnavailable, null);
-    public static readonly TokenLease NoLocalStock = new(isAcquired: false, RefusalReason.NoLocalStock, null);
+    public static readonly TokenLease Acquired = new();
 
-    private static readonly string[] Names = [MetadataName.RetryAfter.Name, MetadataName.ReasonPhrase.Name, ToolkitMetadata.Reason.Name];
-
+    private readonly ResourceName _by;
     private readonly RefusalReason _reason;
     private readonly TimeSpan? _retryAfter;
 
-    private TokenLease(bool isAcquired, RefusalReason reason, TimeSpan? retryAfter) =>
-        (IsAcquired, _reason, _retryAfter) = (isAcquired, reason, retryAfter);
+    /// <summary>A refusal.</summary>
+    /// <param name="by">Who refused.</param>
+    /// <param name="reason">Why.</param>
+    /// <param name="retryAfter">When to come back; null: nobody can tell.</param>
+    public TokenLease(ResourceName by, RefusalReason reason, TimeSpan? retryAfter = null) => (_by, _reason, _retryAfter) = (by, reason, retryAfter);
+
+    private TokenLease() => IsAcquired = true;
 
     public override bool IsAcquired { get; }
 
-    public override IEnumerable<string> MetadataNames => IsAcquired ? [] : _retryAfter is null ? Names[1..] : Names;
-
-    /// <summary>Of one who was refused. When the authority will answer, or the node have a part, nobody can tell.</summary>
-    public static TokenLease Refused(TokenCaller caller) => caller.Reason switch
-    {
-        RefusalReason.AuthorityUnavailable => Unavailable,
-        RefusalReason.NoLocalStock => NoLocalStock,
-        _ => new TokenLease(isAcquired: false, caller.Reason, caller.RetryAfter),
-    };
+    public override IEnumerable<string> MetadataNames => IsAcquired ? [] : RefusalMetadata.Names(_by, _retryAfter is not null);
 
     public override bool TryGetMetadata(string metadataName, out object? metadata)
     {
-        metadata = IsAcquired ? null
-            : metadataName == MetadataName.RetryAfter.Name ? _retryAfter
-            : metadataName == MetadataName.ReasonPhrase.Name ? _reason.ToString()
-            : metadataName == ToolkitMetadata.Reason.Name ? _reason
-            : null;
+        metadata = IsAcquired ? null : RefusalMetadata.Find(metadataName, _by, _reason, _retryAfter);
         return metadata is not null;
     }
 }

@@ -7,15 +7,18 @@ namespace ReliabilityToolkit.Orleans;
 /// What one limiter, breaker or bulkhead of a node and its authority say to each other: the one place in which requests are numbered, repeated, given
 /// up and taken back. Thread-safe.
 /// </summary>
-/// <param name="name">The policy, with its key where it has one.</param>
+/// <param name="resource">What they speak of.</param>
 /// <param name="authority">The grain.</param>
 /// <param name="caller">How it is called.</param>
 /// <param name="channel">Numbers the requests.</param>
-internal sealed partial class Conversation<TAuthority>(string name, TAuthority authority, AuthorityCaller caller, RequestChannel channel)
+internal sealed partial class Conversation<TAuthority>(ResourceName resource, TAuthority authority, AuthorityCaller caller, RequestChannel channel)
 {
     private int _isOut;
 
-    public string Name { get; } = name;
+    public ResourceName Resource { get; } = resource;
+
+    /// <summary>The policy, with its key where it has one.</summary>
+    public string Name { get; } = resource.ToString();
 
     public AuthorityCaller Caller { get; } = caller;
 

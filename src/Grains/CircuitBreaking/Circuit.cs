@@ -119,8 +119,7 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
     {
         if (order.Command is not (CircuitCommand.Trip or CircuitCommand.Isolate or CircuitCommand.Reset))
             throw new ArgumentOutOfRangeException(nameof(order), order.Command, "The command is Trip, Isolate or Reset.");
-        if (order.Reason?.Length > CircuitOrder.LongestReason)
-            throw new ArgumentException($"The reason is longer than {CircuitOrder.LongestReason} characters.", nameof(order));
+        CircuitOrder.Check(order.Reason);
         Advance(now);
         if (HasSuccessor)
             return default; // nobody would obey

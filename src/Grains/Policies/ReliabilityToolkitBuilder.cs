@@ -81,15 +81,15 @@ public sealed class ReliabilityToolkitBuilder
     }
 
     private ReliabilityToolkitBuilder Add<TPolicy>(
-        string name, Func<ReliabilityToolkitPolicies, IDictionary<string, TPolicy>> kind, Action<TPolicy>? configure)
+        string policy, Func<ReliabilityToolkitPolicies, IDictionary<string, TPolicy>> kind, Action<TPolicy>? configure)
         where TPolicy : new()
     {
-        ArgumentNullException.ThrowIfNull(name);
+        ArgumentNullException.ThrowIfNull(policy);
         _silo.Services.Configure<ReliabilityToolkitPolicies>(policies =>
         {
-            if (!kind(policies).TryGetValue(name, out var policy))
-                kind(policies).Add(name, policy = new TPolicy());
-            configure?.Invoke(policy);
+            if (!kind(policies).TryGetValue(policy, out var settings))
+                kind(policies).Add(policy, settings = new TPolicy());
+            configure?.Invoke(settings);
         });
         return this;
     }

@@ -32,7 +32,7 @@ public sealed class LeaseTests
         lease.IsDisposed.Should().BeTrue();
 
         new Lease { Reason = RefusalReason.NoFreeSlot }.Invoking(it => it.EnsureAcquired()).Should().Throw<RateLimitedException>()
-            .WithMessage("Refused: NoFreeSlot.").Which.RetryAfter.Should().BeNull();
+            .WithMessage("Refused: NoFreeSlot.", "a lease of another library does not say by whom").Which.RetryAfter.Should().BeNull();
         new Lease().Invoking(it => it.EnsureAcquired()).Should().Throw<RateLimitedException>("a lease of another library says nothing")
             .Which.Reason.Should().Be(RefusalReason.Unspecified);
     }
@@ -91,6 +91,11 @@ public sealed class LeaseTests
             base.Dispose(disposing);
         }
     }
+
+    [Fact]
+    public void Metadata_OfAPolicyWithoutAKey_NamesNoKey() =>
+        RefusalMetadata.Names(new ResourceName("api", null), hasRetryAfter: false)
+            .Should().Equal(MetadataName.ReasonPhrase.Name, "REFUSAL_REASON", "POLICY");
 
     [Fact]
     public void Metadata_OfARefusal_HasANameThatOthersCanLookUp() => ToolkitMetadata.Reason.Name.Should().Be("REFUSAL_REASON");

@@ -264,7 +264,9 @@ public sealed class BulkheadNodeTests
         Reason(refused).Should().Be(RefusalReason.NoFreeSlot);
         refused.Lost.CanBeCanceled.Should().BeFalse();
         (refused.IsAcquired, refused.IsHeld, refused.FencingToken).Should().Be((false, false, 0));
-        refused.MetadataNames.Should().Equal(MetadataName.ReasonPhrase.Name, ToolkitMetadata.Reason.Name);
+        refused.MetadataNames.Should().Equal(MetadataName.ReasonPhrase.Name, ToolkitMetadata.Reason.Name, "POLICY", "KEY");
+        refused.Invoking(it => it.EnsureAcquired()).Should().Throw<RateLimitedException>()
+            .Which.Should().Match<RateLimitedException>(e => e.Policy == "api" && e.Key == "key" && e.Message.StartsWith("Refused by \"api/key\""));
         refused.TryGetMetadata(MetadataName.ReasonPhrase, out var phrase).Should().BeTrue();
         phrase.Should().Be("NoFreeSlot");
         refused.TryGetMetadata("other", out _).Should().BeFalse();

@@ -347,7 +347,8 @@ public sealed class CircuitBreakerNodeTests
     public async Task Switches_ReasonThatIsTooLong_IsRefused()
     {
         var breaker = _node.NewBreaker().Breaker;
-        await breaker.Awaiting(it => it.TripAsync(new string('x', CircuitOrder.LongestReason + 1))).Should().ThrowAsync<ArgumentException>();
+        await breaker.Awaiting(it => it.TripAsync(new string('x', CircuitOrder.LongestReason + 1))).Should().ThrowAsync<ArgumentException>()
+            .WithParameterName("reason");
     }
 
     [Fact]

@@ -43,7 +43,7 @@ internal sealed class FakeNode
     }
 
     private Conversation<TAuthority> Begin<TAuthority>() =>
-        new("api/key", (TAuthority)(object)Authority, Caller, new RequestChannel(new Guid(1, 2, 3, new byte[8]), 1));
+        new(new ResourceName("api", "key"), (TAuthority)(object)Authority, Caller, new RequestChannel(new Guid(1, 2, 3, new byte[8]), 1));
 
     private sealed class Played : FakeAuthority;
 }

@@ -43,7 +43,11 @@ public sealed class RateLimiterNodeTests
         phrase.Should().Be("QueueFull");
         lease.TryGetMetadata("nothing", out var nothing).Should().BeFalse();
         nothing.Should().BeNull();
-        lease.MetadataNames.Should().BeEquivalentTo(MetadataName.RetryAfter.Name, MetadataName.ReasonPhrase.Name, ToolkitMetadata.Reason.Name);
+        lease.MetadataNames.Should().BeEquivalentTo(
+            MetadataName.RetryAfter.Name, MetadataName.ReasonPhrase.Name, "REFUSAL_REASON", ToolkitMetadata.Policy.Name, ToolkitMetadata.Key.Name);
+        lease.Invoking(it => it.EnsureAcquired()).Should().Throw<RateLimitedException>()
+            .WithMessage("Refused by \"api/key\": QueueFull. Retry after 00:00:03.")
+            .Which.Should().Match<RateLimitedException>(e => e.Policy == "api" && e.Key == "key");
         Limiter.GetStatistics()!.TotalFailedLeases.Should().Be(1);
     }
 
@@ -90,7 +94,7 @@ public sealed class RateLimiterNodeTests
             var lease = await _node.FinishAsync(ask);
             lease.TryGetMetadata(ToolkitMetadata.Reason, out var reason).Should().BeTrue();
             reason.Should().Be(RefusalReason.AuthorityUnavailable);
-            lease.MetadataNames.Should().BeEquivalentTo(MetadataName.ReasonPhrase.Name, ToolkitMetadata.Reason.Name);
+            lease.MetadataNames.Should().BeEquivalentTo(MetadataName.ReasonPhrase.Name, ToolkitMetadata.Reason.Name, "POLICY", "KEY");
             lease.TryGetMetadata(MetadataName.RetryAfter, out _).Should().BeFalse("nobody can tell");
             (_node.Elapsed - before).Should().BeCloseTo(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(0.1));
             await _node.FinishAsync(async () =>

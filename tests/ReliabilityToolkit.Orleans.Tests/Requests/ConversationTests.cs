@@ -301,7 +301,7 @@ public sealed class ConversationTests
         // One timer serves many callers, and must not keep what the first of them had in an AsyncLocal.
         var time = new ContextWatch();
         var caller = new AuthorityCaller(new NodeClock(time), new Chance(new Random(1)), CallTimeout, _log);
-        var conversation = new Conversation<Peer>("api", _peer, caller, _channel);
+        var conversation = new Conversation<Peer>(new ResourceName("api", null), _peer, caller, _channel);
         _peer.Answers(7, new TimeoutException(), 7);
         await conversation.AskAsync(1, Question, CancellationToken.None);
         await conversation.AskAsync(1, Question, CancellationToken.None);
@@ -325,7 +325,7 @@ public sealed class ConversationTests
         _conversation.CallAsync(new RequestId(default, 0, 0, 0, 0), static (peer, id) => peer.AskAsync(id), cancellationToken);
 
     private Conversation<Peer> NewConversation(Random random) =>
-        new("api/key", _peer, new AuthorityCaller(new NodeClock(_time), new Chance(random), CallTimeout, _log), _channel);
+        new(new ResourceName("api", "key"), _peer, new AuthorityCaller(new NodeClock(_time), new Chance(random), CallTimeout, _log), _channel);
 
     private async Task<T> Finish<T>(Func<ValueTask<T>> call, TimeSpan? step = null)
     {
