@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
@@ -30,6 +31,7 @@ public static class ClientBuilderExtensions
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton(new Chance(Random.Shared));
         services.TryAddSingleton<NodeClock>();
+        services.TryAddSingleton(static provider => new NodeMeter(provider.GetService<IMeterFactory>()));
         services.TryAddSingleton<IReliabilityToolkit>(static provider => provider.GetRequiredService<NodeToolkit>());
         services.TryAddSingleton(static provider => new NodeToolkit(
             provider.GetRequiredService<IGrainFactory>(),
@@ -37,7 +39,8 @@ public static class ClientBuilderExtensions
             provider.GetRequiredService<Chance>(),
             Guid.NewGuid(),
             provider.GetRequiredService<IOptions<ReliabilityToolkitClientOptions>>().Value,
-            provider.GetRequiredService<ILogger<NodeToolkit>>()));
+            provider.GetRequiredService<ILogger<NodeToolkit>>(),
+            provider.GetRequiredService<NodeMeter>()));
         return services;
     }
 

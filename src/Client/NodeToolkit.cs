@@ -15,10 +15,16 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
     private int _channels;
 
     public NodeToolkit(
-        IGrainFactory grains, NodeClock clock, Chance chance, Guid node, ReliabilityToolkitClientOptions options, ILogger<NodeToolkit> logger)
+        IGrainFactory grains,
+        NodeClock clock,
+        Chance chance,
+        Guid node,
+        ReliabilityToolkitClientOptions options,
+        ILogger<NodeToolkit> logger,
+        NodeMeter meter)
     {
         (_grains, _node) = (grains, node);
-        _caller = new AuthorityCaller(clock, chance, options.CallTimeout, logger);
+        _caller = new AuthorityCaller(clock, chance, options.CallTimeout, logger, meter);
         var timer = new RenewalTimer(clock);
         _rateLimiters = new(options.MaxCachedInstances, name => new RateLimiterNode(
             Begin<IRateLimiterProtocol>(name), timer, options.WhenUnavailable.TryGetValue(name.Policy, out var choice) ? choice : default), LetGo);
@@ -28,11 +34,13 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
             timer,
             _observer,
             options.IsFailure.TryGetValue(name.Policy, out var isFailure) ? isFailure : null,
-            options.CircuitFallback.TryGetValue(name.Policy, out var fallback) ? fallback : default));
+            options.CircuitFallback.TryGetValue(name.Policy, out var fallback) ? fallback : default,
+            options.NodeName));
         _bulkheads = new(
             options.MaxCachedInstances,
             name => new BulkheadNode(Begin<IBulkheadProtocol>(name), timer, _observer, options.NodeName),
             LetGo);
+        OfferLevels(meter);
     }
 
     public ClusterRateLimiter GetRateLimiter(string policy, string? key = null) => _rateLimiters.Get(policy, key).Limiter;
@@ -55,6 +63,29 @@ internal sealed partial class NodeToolkit : IReliabilityToolkit
         {
             LogKept(_caller.Logger, e);
         }
+    }
+
+    private void OfferLevels(NodeMeter meter)
+    {
+        meter.Offer("limiter.waiting", "{caller}", "Callers who wait on this node.", Limiters, static limiter => limiter.Levels.Waiting);
+        meter.Offer("limiter.tokens.held", "{token}", "Tokens at hand.", Limiters, static limiter => limiter.Levels.Tokens);
+        meter.Offer("limiter.demand", "{token}/s", "What callers here ask for.", Limiters, static limiter => limiter.Levels.Demand);
+        meter.Offer(
+            "limiter.fair_rate", "{token}/s", "What is this node's due, as it last heard.", Limiters, static limiter => limiter.Levels.FairRate);
+        meter.Offer(
+            "breaker.open",
+            "{breaker}",
+            "Breakers that are not closed.",
+            Breakers,
+            static breaker => breaker.Levels.State == CircuitState.Closed ? 0 : 1);
+        meter.Offer("breaker.shed_share", "1", "The largest share of calls that is shed.", Breakers, static breaker => breaker.Levels.Shed, Math.Max);
+        meter.Offer("bulkhead.waiting", "{caller}", "Callers who wait on this node.", Bulkheads, static bulkhead => bulkhead.Levels.Waiting);
+        meter.Offer("bulkhead.slots.held", "{slot}", "Slots that this node holds.", Bulkheads, static bulkhead => bulkhead.Levels.Held);
+        meter.Offer("bulkhead.permits.in_use", "{slot}", "Of these, in the hands of callers.", Bulkheads, static bulkhead => bulkhead.Levels.InUse);
+
+        IEnumerable<(string, RateLimiterNode)> Limiters() => _rateLimiters.Alive.Select(static limiter => (limiter.Policy, limiter));
+        IEnumerable<(string, CircuitBreakerNode)> Breakers() => _circuitBreakers.Alive.Select(static breaker => (breaker.Policy, breaker));
+        IEnumerable<(string, BulkheadNode)> Bulkheads() => _bulkheads.Alive.Select(static bulkhead => (bulkhead.Resource.Policy, bulkhead));
     }
 
     // Without it the node hears of changes when it asks.

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
@@ -24,7 +25,11 @@ internal static class GrainsServiceCollectionExtensions
         services.TryAddSingleton(static services => new RecordStore(
             services.GetRequiredService<NodeClock>(),
             services.GetRequiredService<Serializer>(),
-            services.GetKeyedService<IGrainStorage>(RecordStore.Name)));
+            services.GetKeyedService<IGrainStorage>(RecordStore.Name),
+            services.GetRequiredService<AuthorityMeter>()));
+        services.TryAddSingleton(static services => new AuthorityMeter(services.GetService<IMeterFactory>()));
+        services.TryAddSingleton<CircuitAudit>();
+        services.TryAddSingleton<AuthoritySurroundings>();
 
         // The policies are read before the silo joins: one with faults does not start.
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, Beginning>();

@@ -44,6 +44,7 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
         .. Read("src/Client/RateLimiting").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
         .. Read("src/Client/CircuitBreaking").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
         .. Read("src/Client/Bulkheads").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
+        .. Read("src/Client/Telemetry").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
         .. Read("src/Client/Requests").Where(source => IsMachine(Path.GetFileNameWithoutExtension(source.File))),
         .. Read("tests/Simulation").Where(source => !source.File.EndsWith("Program.cs", StringComparison.Ordinal)),
     ]);
@@ -69,7 +70,7 @@ internal sealed record PlantedBug(string Name, string FoundBy, string Place, str
         name is "TokenStock" or "HeldPart" or "TokenLot" or "TokenCaller" or "Demand" or "LocalShare" or "WhenUnavailable" or "Outage"
             or "RequestChannel" or "CircuitView" or "HeldVerdict" or "CircuitCaller" or "CircuitFallback" or "CircuitStateChange"
             or "SlotStock" or "SlotLot" or "SlotCaller" or "IAuthorityMachine" or "PendingOrders" or "Tenure" or "Heritage"
-            or "AuthorityRecord";
+            or "AuthorityRecord" or "DecisionSource";
 
     private static SyntaxTree Parse((string File, string Text) source) =>
         CSharpSyntaxTree.ParseText(source.Text, new CSharpParseOptions(LanguageVersion.Latest), source.File);

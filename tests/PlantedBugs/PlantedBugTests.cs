@@ -40,8 +40,8 @@ public sealed class PlantedBugTests
             "An ended part is still spent",
             "Term",
             Stock,
-            "        if (now >= _part.EndsAt && _part.Sequence != 0)\n            _part.Drop();\n        Serve(now);",
-            "        Serve(now);\n        if (now >= _part.EndsAt && _part.Sequence != 0)\n            _part.Drop();"),
+            "        if (now >= _part.EndsAt && _part.Sequence != 0)\n            _runOut += _part.Drop();\n        Serve(now);",
+            "        Serve(now);\n        if (now >= _part.EndsAt && _part.Sequence != 0)\n            _runOut += _part.Drop();"),
 
         // Room grows at once, and shrinks when the node says so.
         new(

@@ -13,11 +13,16 @@ internal sealed class LibraryCounters : IDisposable
     {
         _listener.InstrumentPublished = static (instrument, listener) =>
         {
-            if (instrument is { Meter.Name: "ReliabilityToolkit.Orleans", Name: Names.Calls or Names.AdmittedLocally })
+            if (instrument is { Meter.Name: "ReliabilityToolkit.Orleans", Name: Names.Calls or Names.Decisions })
                 listener.EnableMeasurementEvents(instrument);
         };
-        _listener.SetMeasurementEventCallback<long>((instrument, count, _, _) =>
-            Interlocked.Add(ref instrument.Name == Names.Calls ? ref _calls : ref _admittedLocally, count));
+        _listener.SetMeasurementEventCallback<long>((instrument, count, tags, _) =>
+        {
+            if (instrument.Name == Names.Calls)
+                Interlocked.Add(ref _calls, count);
+            else if (Has(tags, "outcome", "admitted") && Has(tags, "source", "part"))
+                _admittedLocally += count; // read when asked for, by one thread
+        });
         _listener.Start();
     }
 
@@ -25,9 +30,13 @@ internal sealed class LibraryCounters : IDisposable
 
     /// <param name="requests">That the driver made of its limiters since.</param>
     /// <param name="admitted">Of these.</param>
-    public string Line(long requests, long admitted) =>
-        $"{_calls:N0} grain calls for {requests:N0} requests ({(double)_calls / Math.Max(requests, 1):N4} each); "
+    public string Line(long requests, long admitted)
+    {
+        _admittedLocally = 0;
+        _listener.RecordObservableInstruments();
+        return $"{_calls:N0} grain calls for {requests:N0} requests ({(double)_calls / Math.Max(requests, 1):N4} each); "
         + $"{_admittedLocally:N0} of {admitted:N0} admitted from the part on this node.";
+    }
 
     /// <param name="calls">That the driver asked its breakers for.</param>
     public string BreakerLine(long calls) =>
@@ -36,6 +45,17 @@ internal sealed class LibraryCounters : IDisposable
     private static class Names
     {
         public const string Calls = "reliability_toolkit.calls";
-        public const string AdmittedLocally = "reliability_toolkit.limiter.admitted_locally";
+        public const string Decisions = "reliability_toolkit.limiter.decisions";
+    }
+
+    private static bool Has(ReadOnlySpan<KeyValuePair<string, object?>> tags, string name, string value)
+    {
+        foreach (var (key, text) in tags)
+        {
+            if (key == name)
+                return Equals(text, value);
+        }
+
+        return false;
     }
 }

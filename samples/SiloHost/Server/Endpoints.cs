@@ -8,6 +8,7 @@ internal static class Endpoints
     public static void MapSample(this WebApplication app)
     {
         app.MapHealthChecks("/health");
+        app.MapPrometheusScrapingEndpoint();
         var api = app.MapGroup("").AddEndpointFilter<RefusalsAsProblems>();
         api.MapGet("/orders/{tenant}", (string tenant, OrderPipeline pipeline, CancellationToken aborted) => pipeline.PlaceAsync(tenant, aborted));
         MapDownstream(api);

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using ReliabilityToolkit.Orleans;
 
 namespace SiloHost;
 
@@ -55,7 +56,8 @@ internal static class ServerMode
 
         builder.Services.AddSingleton<SimulatedDownstream>();
         builder.Services.AddSingleton<OrderPipeline>();
-        builder.Services.AddHealthChecks().AddCheck<SiloHealthCheck>("silo");
+        builder.Services.AddHealthChecks().AddCheck<SiloHealthCheck>("silo").AddReliabilityToolkit();
+        builder.AddTelemetry();
         builder.Services.Configure<RouteHandlerOptions>(handlers => handlers.ThrowOnBadRequest = true); // so that the problem says what is bad
         builder.Services.AddProblemDetails(problems => problems.CustomizeProblemDetails = SayWhatIsBad);
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter()));

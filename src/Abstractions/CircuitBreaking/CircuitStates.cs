@@ -88,7 +88,7 @@ internal sealed class CircuitStates
     /// <summary>How some calls of one generation went; those of an earlier one change nothing, but for the place of a trial.</summary>
     public void Report(long generation, long trial, CircuitOutcome outcome, int calls, Instant now)
     {
-        var wasUnderWay = _trials.End(trial);
+        var wasUnderWay = _trials.End(trial, outcome);
         if (generation != Generation || wasUnderWay != (State == CircuitState.HalfOpen) || outcome == CircuitOutcome.Ignored || calls < 1)
             return;
         if (State == CircuitState.HalfOpen)

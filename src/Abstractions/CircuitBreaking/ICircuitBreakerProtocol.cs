@@ -41,12 +41,14 @@ internal enum CircuitCommand
 /// <param name="Command">Which switch.</param>
 /// <param name="Reason">For whoever looks at the state.</param>
 /// <param name="Hold">How long the answer may wait for nodes to obey.</param>
+/// <param name="By">The node, for whoever reads the log; null: a caller without the client library.</param>
 [GenerateSerializer, Immutable, Alias("rt.CircuitOrder")]
 internal readonly record struct CircuitOrder(
     [property: Id(0)] RequestId Id,
     [property: Id(1)] CircuitCommand Command,
     [property: Id(2)] string? Reason,
-    [property: Id(3)] TimeSpan Hold)
+    [property: Id(3)] TimeSpan Hold,
+    [property: Id(4)] string? By = null)
 {
     /// <summary>The most characters of a reason.</summary>
     public const int LongestReason = 1_000;

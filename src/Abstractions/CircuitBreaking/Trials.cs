@@ -12,6 +12,9 @@ internal sealed class Trials(long epoch)
 
     public int Count => _underWay.Count;
 
+    /// <summary>Those that are over.</summary>
+    public TrialCounts Over { get; private set; }
+
     /// <summary>Those under way, for the authority that carries on.</summary>
     /// <param name="now">The grain's instant.</param>
     /// <param name="isForAll">Whether a trial's circuit is the one for all; else it is its borrower's own.</param>
@@ -43,7 +46,18 @@ internal sealed class Trials(long epoch)
     }
 
     /// <returns>Whether it was under way.</returns>
-    public bool End(long number) => number != 0 && _underWay.RemoveAll(trial => trial.Number == number) > 0;
+    public bool End(long number, CircuitOutcome outcome)
+    {
+        if (number == 0 || _underWay.RemoveAll(trial => trial.Number == number) == 0)
+            return false;
+        Over = outcome switch
+        {
+            CircuitOutcome.Succeeded => Over with { Succeeded = Over.Succeeded + 1 },
+            CircuitOutcome.Failed => Over with { Failed = Over.Failed + 1 },
+            _ => Over with { Ignored = Over.Ignored + 1 },
+        };
+        return true;
+    }
 
     public bool IsUnderWay(long number) => _underWay.Exists(trial => trial.Number == number);
 
@@ -76,11 +90,19 @@ internal sealed class Trials(long epoch)
         {
             var ended = _underWay.Find(trial => trial.Until == at);
             _underWay.Remove(ended);
+            Over = Over with { Unanswered = Over.Unanswered + 1 };
             ended.Circuit.Miss(ended.Generation, at);
         }
     }
 
     private readonly record struct Trial(long Number, CircuitStates Circuit, long Generation, Borrower Borrower, Instant Until);
+}
+
+/// <summary>Trials that are over, by how they went; those that a node gave back without a word are not among them.</summary>
+internal readonly record struct TrialCounts(long Succeeded, long Failed, long Ignored, long Unanswered)
+{
+    public static TrialCounts operator -(in TrialCounts left, in TrialCounts right) => new(
+        left.Succeeded - right.Succeeded, left.Failed - right.Failed, left.Ignored - right.Ignored, left.Unanswered - right.Unanswered);
 }
 
 /// <summary>A trial under way; see <see cref="Trials"/>.</summary>

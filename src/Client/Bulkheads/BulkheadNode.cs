@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Logging;
 
@@ -19,6 +20,8 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
     };
 
     private readonly Conversation<IBulkheadProtocol> _conversation;
+    private readonly NodeMeter _meter;
+    private readonly DecisionCounts _decisions;
     private readonly NodeClock _clock;
     private readonly RenewalTimer _timer;
     private readonly NodeObserver _observer;
@@ -28,6 +31,7 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
     private TaskCompletionSource? _isLetGo;
     private Instant _lastUsedAt;
     private long _hitsSeen;
+    private (long Lost, long Returned) _countedSlots;
     private long _admitted;
     private long _refused;
     private long _plannedAt = Instant.Never.Ticks;
@@ -38,6 +42,8 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
     {
         (_conversation, _timer, _observer, _clock) = (conversation, timer, observer, conversation.Caller.Clock);
         _lastUsedAt = _clock.Now;
+        _meter = conversation.Caller.Meter;
+        _decisions = _meter.Bulkheads.Of(Resource.Policy);
         _stock = new SlotStock(conversation.Holder, nodeName);
         Bulkhead = new ClusterBulkhead(this);
         observer.Add(conversation.Holder.Channel, this);
@@ -49,6 +55,19 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
     public ResourceName Resource => _conversation.Resource;
 
     public Instant Now => _clock.Now;
+
+    /// <summary>For whoever looks: callers who wait here, slots that the node holds, and of these those in use.</summary>
+    public (int Waiting, int Held, int InUse) Levels
+    {
+        get
+        {
+            lock (_lock)
+            {
+                NoteHits(_clock.Now);
+                return (_stock.InLine, _stock.Held, _stock.Held - _stock.Idle);
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public Instant PlannedAt
@@ -111,7 +130,7 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
         }
 
         Send(request);
-        return lot is null ? Refuse(RefusalReason.NoLocalStock) : new BulkheadPermit(this, lot, slots);
+        return lot is null ? Refuse(RefusalReason.NoLocalStock, DecisionSource.Part) : new BulkheadPermit(this, lot, slots);
     }
 
     /// <exception cref="ArgumentOutOfRangeException">More than the capacity.</exception>
@@ -189,6 +208,7 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
 
     private async ValueTask<BulkheadPermit> WaitAsync(SlotCaller caller, Waiter waiter, CancellationToken cancellationToken)
     {
+        using var activity = ReliabilityToolkitTelemetry.Start("bulkhead.acquire", Resource.Policy, ActivityKind.Client);
         using (cancellationToken.UnsafeRegister(
             static (state, token) =>
             {
@@ -202,7 +222,11 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
             await waiter.Task.ConfigureAwait(false);
         }
 
-        return Conclude(caller);
+        var permit = Conclude(caller);
+        activity?.SetTag("outcome", permit.IsAcquired ? "admitted" : caller.Reason.ToString());
+        if (permit.IsAcquired)
+            _meter.Bulkheads.Waited(Resource.Policy, _clock.Now - caller.CameAt);
+        return permit;
     }
 
     private BulkheadPermit Conclude(SlotCaller caller)
@@ -211,19 +235,27 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
         {
             case SlotFate.Admitted:
                 Interlocked.Increment(ref _admitted);
+                _decisions.Add(SourceOf(caller), DecisionOutcome.Admitted);
                 return new BulkheadPermit(this, caller.Lot, caller.Slots);
             case SlotFate.Closed:
+                _decisions.Add(SourceOf(caller), DecisionOutcome.Closed);
                 throw new BulkheadClosedException(_conversation.Name);
             case SlotFate.TooMany:
                 throw PermitCount.IsAbove(_stock.Capacity, caller.Slots);
             default:
-                return Refuse(caller.Reason);
+                return Refuse(caller.Reason, SourceOf(caller));
         }
     }
 
-    private BulkheadPermit Refuse(RefusalReason reason)
+    private static DecisionSource SourceOf(SlotCaller caller) =>
+        caller.Reason == RefusalReason.AuthorityUnavailable ? DecisionSource.Fallback
+        : caller.AskedIn > 0 ? DecisionSource.Authority
+        : DecisionSource.Part;
+
+    private BulkheadPermit Refuse(RefusalReason reason, DecisionSource source)
     {
         Interlocked.Increment(ref _refused);
+        _decisions.Add(source, (DecisionOutcome)reason);
         return reason switch
         {
             RefusalReason.AuthorityUnavailable => _unavailable ??= new BulkheadPermit(this, reason),
@@ -261,8 +293,18 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
 
     private void NoteHits(Instant now)
     {
-        if (_stock.Hits != _hitsSeen)
-            (_hitsSeen, _lastUsedAt) = (_stock.Hits, now);
+        var hits = _stock.Hits;
+        if (hits != _hitsSeen)
+        {
+            _decisions.Add(DecisionSource.Part, DecisionOutcome.Admitted, hits - _hitsSeen);
+            (_hitsSeen, _lastUsedAt) = (hits, now);
+        }
+
+        var slots = _stock.Passed;
+        if (slots == _countedSlots)
+            return;
+        _meter.Slots(Resource.Policy, slots.Lost - _countedSlots.Lost, slots.Returned - _countedSlots.Returned);
+        _countedSlots = slots;
     }
 
     // All are marked by now. Each is told by himself, and none by the timer or whoever else has looked: callbacks may throw, or take their time.

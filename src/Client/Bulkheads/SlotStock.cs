@@ -71,6 +71,9 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
     private int _unused; // to be given back
     private Outage _outage;
 
+    /// <summary>Slots that were in the hands of callers when their loan ended, and slots that were given back.</summary>
+    public (long Lost, long Returned) Passed { get; private set; }
+
     /// <summary>What a hit takes from.</summary>
     public SlotLot Lot => _lot;
 
@@ -435,6 +438,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
 
     private void EndLoan()
     {
+        Passed = Passed with { Lost = Passed.Lost + _held - _idle };
         if (_held > _idle)
             _ended.Add(_lot);
         (_lot, _held, _idle, _hitsSeen) = (SlotLot.None, 0, 0, 0);
@@ -473,6 +477,7 @@ internal sealed class SlotStock(Borrower holder, string? nodeName = null)
     {
         var given = _line.Count > 0 || _letsGo ? _idle : Math.Min(_idle, Math.Max(_wanted, _unused));
         (_held, _idle, _unused) = (_held - given, _idle - given, 0);
+        Passed = Passed with { Returned = Passed.Returned + given };
         _wanted = _isClosed ? _wanted : Math.Max(0, _wanted - given);
         if (_held == 0)
             EndLoan();

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 
 namespace ReliabilityToolkit.Orleans;
@@ -11,18 +12,20 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
     // Beyond, a listener that does not come back misses the oldest.
     private const int MostChanges = 1_000;
 
-    private static readonly Question<ICircuitBreakerProtocol, (CircuitCommand Command, string? Reason, TimeSpan Hold), Obedience> Order = new()
+    private static readonly Question<ICircuitBreakerProtocol, CircuitOrder, Obedience> Order = new()
     {
-        Send = static (authority, id, order) =>
-            authority.CommandAsync(new CircuitOrder(id, order.Command, order.Reason, order.Hold)),
+        Send = static (authority, id, order) => authority.CommandAsync(order with { Id = id }),
         IsUndecided = static (_, obedience) => !obedience.IsObeyed,
     };
 
     private readonly Conversation<ICircuitBreakerProtocol> _conversation;
+    private readonly NodeMeter _meter;
+    private readonly DecisionCounts _decisions;
     private readonly NodeClock _clock;
     private readonly RenewalTimer _timer;
     private readonly NodeObserver _observer;
     private readonly Func<Exception, bool>? _isFailure;
+    private readonly string? _nodeName;
     private readonly Lock _lock = new();
     private readonly CircuitView _view;
     private readonly LinkedList<Waiter> _atTheDoor = [];
@@ -32,7 +35,6 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
     private volatile bool _isTimed;
     private long _plannedAt = Instant.Never.Ticks;
     private long _endingsSeen;
-    private (long Admitted, long Refused) _countedAlone;
     private bool _isAnnouncing;
     private int _hasPredicateFailed;
 
@@ -41,9 +43,12 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
         RenewalTimer timer,
         NodeObserver observer,
         Func<Exception, bool>? isFailure = null,
-        CircuitFallback fallback = CircuitFallback.LocalBreaker)
+        CircuitFallback fallback = CircuitFallback.LocalBreaker,
+        string? nodeName = null)
     {
         (_conversation, _timer, _clock, _observer, _isFailure) = (conversation, timer, conversation.Caller.Clock, observer, isFailure);
+        (_meter, _nodeName) = (conversation.Caller.Meter, nodeName);
+        _decisions = _meter.Breakers.Of(Policy);
         _view = new CircuitView(conversation.Holder, fallback);
         Breaker = new ClusterCircuitBreaker(this);
         observer.Add(conversation.Holder.Channel, this);
@@ -53,6 +58,18 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
     public ClusterCircuitBreaker Breaker { get; }
 
     public string Name => _conversation.Name;
+
+    public string Policy => _conversation.Resource.Policy;
+
+    /// <summary>For whoever looks: the state, as the node knows it, and the share of calls that are shed.</summary>
+    public (CircuitState State, double Shed) Levels
+    {
+        get
+        {
+            lock (_lock)
+                return (_view.State, 1 - _view.Share);
+        }
+    }
 
     /// <summary>What a caller may go by; to be read before the clock.</summary>
     public HeldVerdict Verdict => _verdict;
@@ -69,6 +86,15 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
 
     /// <summary>From when a call's time counts; not before anybody wants to know.</summary>
     public Instant StartsAt => _isTimed ? _clock.Now : default;
+
+    /// <summary>Whether a call may be made by that verdict.</summary>
+    public bool Admits(HeldVerdict verdict)
+    {
+        if (!verdict.Admits(_clock.Glance))
+            return false;
+        _decisions.Hit();
+        return true;
+    }
 
     /// <summary>A call that began by that verdict has succeeded on the spot: whether there is nothing to tell.</summary>
     public bool StaysSilent(HeldVerdict verdict)
@@ -88,7 +114,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled<CircuitPass>(cancellationToken);
         var verdict = _verdict;
-        if (verdict.Admits(_clock.Glance))
+        if (Admits(verdict))
             return new(new CircuitPass(true, verdict.Generation, 0, null, CircuitState.Closed));
 
         Waiter? waiter = null;
@@ -105,7 +131,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
         }
 
         Send(request);
-        return waiter is null ? new(Conclude(fate, pass)) : WaitAsync(waiter, cancellationToken);
+        return waiter is null ? new(Conclude(fate, pass, DecisionSource.Part)) : WaitAsync(waiter, cancellationToken);
     }
 
     /// <summary>
@@ -143,8 +169,10 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
     public async Task<KillSwitchResult> CommandAsync(CircuitCommand command, string? reason, CancellationToken cancellationToken)
     {
         CircuitOrder.Check(reason);
+        using var activity = ReliabilityToolkitTelemetry.Start("breaker.command", Policy, ActivityKind.Client);
+        activity?.SetTag("command", command.ToString());
         var obedience = (await _conversation.AskAsync(
-            (command, reason, _conversation.Caller.Hold), Order, cancellationToken).ConfigureAwait(false)).Answer;
+            new CircuitOrder(default, command, reason, _conversation.Caller.Hold, _nodeName), Order, cancellationToken).ConfigureAwait(false)).Answer;
         return new KillSwitchResult(obedience.Acknowledged, obedience.RanOut);
     }
 
@@ -201,6 +229,8 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
 
     private async ValueTask<CircuitPass> WaitAsync(Waiter waiter, CancellationToken cancellationToken)
     {
+        using var activity = ReliabilityToolkitTelemetry.Start("breaker.enter", Policy, ActivityKind.Client);
+        var cameAt = _clock.Now;
         using (cancellationToken.UnsafeRegister(
             static (state, token) =>
             {
@@ -212,11 +242,33 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
             await waiter.Task.ConfigureAwait(false);
         }
 
-        return Conclude(waiter.Caller!.Fate, waiter.Caller.Pass);
+        var pass = Conclude(waiter.Caller!.Fate, waiter.Caller.Pass, DecisionSource.Authority);
+        activity?.SetTag("outcome", OutcomeOf(pass).ToString());
+        if (pass.IsAdmitted)
+            _meter.Breakers.Waited(Policy, _clock.Now - cameAt);
+        return pass;
     }
 
-    private CircuitPass Conclude(CircuitFate fate, in CircuitPass pass) =>
-        fate == CircuitFate.Unavailable ? throw new AuthorityUnavailableException(Name, _conversation.Caller.Timeout, null) : pass;
+    private CircuitPass Conclude(CircuitFate fate, in CircuitPass pass, DecisionSource source)
+    {
+        if (fate == CircuitFate.Unavailable)
+        {
+            _decisions.Add(DecisionSource.Fallback, DecisionOutcome.AuthorityUnavailable);
+            throw new AuthorityUnavailableException(Name, _conversation.Caller.Timeout, null);
+        }
+
+        _decisions.Add(pass.Generation < 0 ? DecisionSource.Fallback : source, OutcomeOf(pass));
+        return pass;
+    }
+
+    private static DecisionOutcome OutcomeOf(in CircuitPass pass) => pass switch
+    {
+        { IsAdmitted: true } => DecisionOutcome.Admitted,
+        { State: CircuitState.Isolated } => DecisionOutcome.Isolated,
+        { State: CircuitState.HalfOpen } => DecisionOutcome.HalfOpen,
+        { State: CircuitState.Closed } => DecisionOutcome.Shed,
+        _ => DecisionOutcome.Open,
+    };
 
     private void Leave(Waiter waiter, CancellationToken cancellationToken)
     {
@@ -276,7 +328,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
             _changes.Enqueue(change);
         }
 
-        if (_isAnnouncing || (_changes.Count == 0 && _view.DecidedAlone == _countedAlone))
+        if (_isAnnouncing || _changes.Count == 0)
             return;
         _isAnnouncing = true;
         ThreadPool.UnsafeQueueUserWorkItem(static node => node.AnnounceAll(), this, preferLocal: false);
@@ -286,15 +338,10 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
     {
         while (true)
         {
-            bool hasChanged;
             CircuitStateChange change;
-            (long Admitted, long Refused) alone;
             lock (_lock)
             {
-                hasChanged = _changes.TryDequeue(out change);
-                alone = (_view.DecidedAlone.Admitted - _countedAlone.Admitted, _view.DecidedAlone.Refused - _countedAlone.Refused);
-                _countedAlone = _view.DecidedAlone;
-                if (!hasChanged && alone == default)
+                if (!_changes.TryDequeue(out change))
                 {
                     _isAnnouncing = false;
                     return;
@@ -303,16 +350,15 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
 
             try
             {
-                ToolkitMeter.EnteredAlone(alone.Admitted, alone.Refused);
-                if (hasChanged)
-                    LogChanged(_conversation.Caller.Logger, Name, change.Previous, change.State, change.Cause, change.IsLocal);
+                _meter.Changed(Policy, change);
+                LogChanged(_conversation.Caller.Logger, Name, change.Previous, change.State, change.Cause, change.IsLocal);
             }
             catch (Exception e)
             {
                 LogListenerFailed(_conversation.Caller.Logger, Name, e);
             }
 
-            foreach (var listener in hasChanged ? Breaker.Listeners : [])
+            foreach (var listener in Breaker.Listeners)
             {
                 try
                 {

@@ -72,8 +72,8 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
     /// <summary>What the node knows to be the state.</summary>
     public CircuitState State => _lastState;
 
-    /// <summary>Callers decided while the authority did not answer.</summary>
-    public (long Admitted, long Refused) DecidedAlone { get; private set; }
+    /// <summary>The share of calls that it admits while closed, as it last heard.</summary>
+    public double Share => _known.Share;
 
     /// <summary>How long a call may take that counts as a success; absent: for ever.</summary>
     public TimeSpan? SlowAfter => _known.Policy?.SlowCallDuration;
@@ -316,10 +316,7 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
         if (IsAlone)
             return DecideAlone(now, out pass);
         var fate = DecideByVerdict(now, out pass);
-        if (fate != CircuitFate.AtTheDoor || !_outage.IsOn)
-            return fate;
-        DecidedAlone = DecidedAlone with { Refused = DecidedAlone.Refused + 1 };
-        return CircuitFate.Unavailable;
+        return fate == CircuitFate.AtTheDoor && _outage.IsOn ? CircuitFate.Unavailable : fate;
     }
 
     private CircuitFate DecideByVerdict(Instant now, out CircuitPass pass)
@@ -365,9 +362,6 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
         var trial = _local!.TryBegin(default, now);
         var isAdmitted = trial != 0 || _local.State == CircuitState.Closed;
         pass = new CircuitPass(isAdmitted, _local.Generation, trial, isAdmitted ? null : _local.RetryAfter(now), _local.State);
-        DecidedAlone = isAdmitted
-            ? DecidedAlone with { Admitted = DecidedAlone.Admitted + 1 }
-            : DecidedAlone with { Refused = DecidedAlone.Refused + 1 };
         return isAdmitted ? CircuitFate.Admitted : CircuitFate.Refused;
     }
 

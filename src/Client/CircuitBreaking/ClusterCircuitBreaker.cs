@@ -45,7 +45,7 @@ public sealed class ClusterCircuitBreaker
     {
         ArgumentNullException.ThrowIfNull(operation);
         var verdict = _node.Verdict;
-        if (!verdict.Admits(_node.Glance) || cancellationToken.IsCancellationRequested)
+        if (cancellationToken.IsCancellationRequested || !_node.Admits(verdict))
             return EnterAndCallAsync(operation, state, cancellationToken);
         ValueTask<TResult> call;
         try

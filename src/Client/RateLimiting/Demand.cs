@@ -10,6 +10,9 @@ internal struct Demand(Instant since)
     private long _come;
     private double _average;
 
+    /// <summary>As of the last look.</summary>
+    public readonly double Average => _average;
+
     /// <summary>Some were asked for at some time since the last look.</summary>
     public void Add(long tokens) => _spread += tokens;
 

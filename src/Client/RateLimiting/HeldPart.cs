@@ -44,6 +44,9 @@ internal sealed class HeldPart(Instant now)
     /// <summary>Tokens that hits have taken, as of the last look.</summary>
     public long Hits { get; private set; }
 
+    /// <summary>Tokens that came into it, by a grant or by its rate.</summary>
+    public long Lent { get; private set; }
+
     /// <summary>What it earns in a tick.</summary>
     public long Rate => _rate;
 
@@ -68,6 +71,7 @@ internal sealed class HeldPart(Instant now)
             var whole = isFull ? space : (int)(earned / _cost);
             _fraction = isFull ? 0 : (long)(earned % _cost);
             _lot.Add(whole);
+            Lent += whole;
             level += whole;
             _lookedAt = until;
         }
@@ -119,6 +123,7 @@ internal sealed class HeldPart(Instant now)
     public int Replace(in PartGrant grant, Instant endsAt, Instant now)
     {
         var tokens = Close() + grant.Tokens;
+        Lent += grant.Tokens;
         if (grant.TokenCost != _cost)
             _fraction = 0;
         (_cost, Room, _keptFree, EndsAt, Epoch, Sequence) = (grant.TokenCost, grant.Room, 0, endsAt, grant.Epoch, grant.Sequence);

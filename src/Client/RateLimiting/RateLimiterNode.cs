@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Logging;
@@ -30,6 +31,8 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     private static (RateLimiterNode? By, int Tokens, Instant At) _refusedHere;
 
     private readonly Conversation<IRateLimiterProtocol> _conversation;
+    private readonly NodeMeter _meter;
+    private readonly DecisionCounts _decisions;
     private readonly NodeClock _clock;
     private readonly RenewalTimer _timer;
     private readonly Lock _lock = new();
@@ -39,13 +42,12 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     private long _plannedAt = Instant.Never.Ticks;
     private long _hitsBeyondOne; // tokens of hits that took several
     private long _admitted; // not by hits
-    private long _admittedHere; // of these
     private long _refused;
     private int _waiting;
     private Instant _lastUsedAt;
     private long _hitsSeen;
-    private (long Admitted, long Refused) _countedAlone;
-    private long _countedHere;
+    private long _countedHits;
+    private (long Lent, long Returned, long RunOut) _countedTokens;
     private TaskCompletionSource? _isLetGo;
     private volatile int _burst;
     private TokenLease? _unavailable; // made once: when the authority will answer, or the node have a part, nobody can tell
@@ -54,7 +56,8 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     public RateLimiterNode(
         Conversation<IRateLimiterProtocol> conversation, RenewalTimer timer, WhenUnavailable whenUnavailable = WhenUnavailable.Reject)
     {
-        (_conversation, _timer, _clock) = (conversation, timer, conversation.Caller.Clock);
+        (_conversation, _timer, _clock, _meter) = (conversation, timer, conversation.Caller.Clock, conversation.Caller.Meter);
+        _decisions = _meter.Limiters.Of(Policy);
         _lastUsedAt = _clock.Now;
         _stock = new TokenStock(conversation.Holder, _lastUsedAt, whenUnavailable);
         Limiter = new ClusterRateLimiter(this);
@@ -62,6 +65,21 @@ internal sealed partial class RateLimiterNode : IHasDueTime
 
     /// <summary>The public face.</summary>
     public ClusterRateLimiter Limiter { get; }
+
+    public string Policy => _conversation.Resource.Policy;
+
+    /// <summary>For whoever looks: callers who wait here, tokens at hand, and what is asked for and due in a second.</summary>
+    public (int Waiting, int Tokens, double Demand, double FairRate) Levels
+    {
+        get
+        {
+            lock (_lock)
+            {
+                Look();
+                return (Volatile.Read(ref _waiting), _stock.Lot.Tokens, _stock.DemandPerSecond, _stock.FairRate);
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public Instant PlannedAt
@@ -253,6 +271,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<RateLimitLease> AskAsync(TokenCaller caller, CancellationToken cancellationToken)
     {
+        using var activity = ReliabilityToolkitTelemetry.Start("limiter.acquire", Policy, ActivityKind.Client);
         var waits = caller.Patience == CallerPatience.ForTokens ? 1 : 0;
         Interlocked.Add(ref _waiting, waits);
         try
@@ -276,11 +295,12 @@ internal sealed partial class RateLimiterNode : IHasDueTime
             EndWait(waits);
         }
 
-        return Conclude(caller);
+        return ConcludeWait(caller, activity);
     }
 
     private async ValueTask<RateLimitLease> WaitInLineAsync(Waiter waiter, CancellationToken cancellationToken)
     {
+        using var activity = ReliabilityToolkitTelemetry.Start("limiter.wait", Policy);
         Interlocked.Increment(ref _waiting);
         try
         {
@@ -294,7 +314,16 @@ internal sealed partial class RateLimiterNode : IHasDueTime
 
         return waiter.Caller.Fate == CallerFate.AsksThere
             ? await AskAsync(waiter.Caller, cancellationToken).ConfigureAwait(false)
-            : Conclude(waiter.Caller);
+            : ConcludeWait(waiter.Caller, activity);
+    }
+
+    private TokenLease ConcludeWait(TokenCaller caller, Activity? activity)
+    {
+        var lease = Conclude(caller);
+        activity?.SetTag("outcome", lease.IsAcquired ? "admitted" : caller.Reason.ToString());
+        if (lease.IsAcquired)
+            _meter.Limiters.Waited(Policy, _clock.Now - caller.CameAt);
+        return lease;
     }
 
     private async ValueTask WaitAsync(RequestId id, Instant until, CancellationToken cancellationToken)
@@ -331,14 +360,14 @@ internal sealed partial class RateLimiterNode : IHasDueTime
         if (caller.Fate == CallerFate.Refused)
         {
             Interlocked.Increment(ref _refused);
+            _decisions.Add(caller.Source, (DecisionOutcome)caller.Reason);
             return Refuse(caller);
         }
 
         if (caller.Fate == CallerFate.AdmittedAlone && _burst is > 0 and var burst && caller.Tokens > burst)
             throw PermitCount.IsAbove(burst, caller.Tokens);
         Interlocked.Increment(ref _admitted);
-        if (caller.Fate == CallerFate.AdmittedHere)
-            Interlocked.Increment(ref _admittedHere);
+        _decisions.Add(caller.Source, DecisionOutcome.Admitted);
         return TokenLease.Acquired;
     }
 
@@ -384,19 +413,20 @@ internal sealed partial class RateLimiterNode : IHasDueTime
 
     private void Count()
     {
-        var here = _stock.Hits - Interlocked.Read(ref _hitsBeyondOne) + Interlocked.Read(ref _admittedHere);
-        if (here > _countedHere)
+        var hits = _stock.Hits - Interlocked.Read(ref _hitsBeyondOne);
+        if (hits > _countedHits)
         {
-            ToolkitMeter.AdmittedLocally.Add(here - _countedHere);
-            _countedHere = here;
+            _decisions.Add(DecisionSource.Part, DecisionOutcome.Admitted, hits - _countedHits);
+            _countedHits = hits;
         }
 
-        var alone = _stock.DecidedAlone;
-        if (alone == _countedAlone)
+        var (lent, runOut) = _stock.Passed;
+        var tokens = (Lent: lent, Returned: _stock.Books.GivenBack, RunOut: runOut);
+        if (tokens == _countedTokens)
             return;
-        ToolkitMeter.Admitted(alone.Admitted - _countedAlone.Admitted);
-        ToolkitMeter.Refused(alone.Refused - _countedAlone.Refused);
-        _countedAlone = alone;
+        _meter.Tokens(
+            Policy, tokens.Lent - _countedTokens.Lent, tokens.Returned - _countedTokens.Returned, tokens.RunOut - _countedTokens.RunOut);
+        _countedTokens = tokens;
     }
 
     private Instant Look()

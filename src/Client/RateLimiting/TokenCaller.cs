@@ -44,11 +44,17 @@ internal enum CallerFate
 /// <summary>One who did not find his tokens at once.</summary>
 /// <param name="tokens">How many.</param>
 /// <param name="patience">For what he is ready to wait.</param>
-internal sealed class TokenCaller(int tokens, CallerPatience patience)
+/// <param name="cameAt">On the node's clock.</param>
+internal sealed class TokenCaller(int tokens, CallerPatience patience, Instant cameAt = default)
 {
     public int Tokens { get; } = tokens;
 
     public CallerPatience Patience { get; } = patience;
+
+    public Instant CameAt { get; } = cameAt;
+
+    /// <summary>Where it was decided, once it has been.</summary>
+    public DecisionSource Source { get; private set; }
 
     /// <summary>His, in the line.</summary>
     public LinkedListNode<TokenCaller>? Place { get; set; }
@@ -64,7 +70,23 @@ internal sealed class TokenCaller(int tokens, CallerPatience patience)
     /// <summary>Of one who was refused.</summary>
     public RefusalReason Reason { get; private set; }
 
-    public void Becomes(CallerFate fate, Instant at = default) => (Fate, At) = (fate, at);
+    public void Becomes(CallerFate fate, Instant at = default)
+    {
+        (Fate, At) = (fate, at);
+        Source = fate switch
+        {
+            CallerFate.AsksThere or CallerFate.Promised or CallerFate.AdmittedThere => DecisionSource.Authority,
+            CallerFate.AdmittedAlone => DecisionSource.Fallback,
+            CallerFate.AdmittedHere => DecisionSource.Part,
+            _ => Source,
+        };
+    }
 
     public void IsRefused(RefusalReason reason, TimeSpan retryAfter) => (Fate, Reason, RetryAfter) = (CallerFate.Refused, reason, retryAfter);
+
+    public void IsRefusedAlone(RefusalReason reason, TimeSpan retryAfter)
+    {
+        IsRefused(reason, retryAfter);
+        Source = DecisionSource.Fallback;
+    }
 }

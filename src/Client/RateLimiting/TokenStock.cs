@@ -31,6 +31,7 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
     private long _alone; // tokens admitted without the authority, since its last answer
     private long _aloneTold;
     private long _hitsNoted;
+    private long _runOut;
     private long _asked; // tokens, since it was last told
     private Demand _demand = new(now);
     private long _epoch;
@@ -69,8 +70,14 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
     /// <summary>Tokens that hits have taken, as of the last <see cref="Advance"/>.</summary>
     public long Hits => _part.Hits;
 
-    /// <summary>Callers decided without the authority: those admitted, and those refused.</summary>
-    public (long Admitted, long Refused) DecidedAlone { get; private set; }
+    /// <summary>Tokens that came into the part, and of these those that were still in it when its term ended.</summary>
+    public (long Lent, long RunOut) Passed => (_part.Lent, _runOut);
+
+    /// <summary>What its callers ask for in a second, as of the last look.</summary>
+    public double DemandPerSecond => _demand.Average;
+
+    /// <summary>What is its due in a second, as it last heard.</summary>
+    public double FairRate { get; private set; }
 
     /// <summary>Those in line.</summary>
     public int Waiting => _line.Count;
@@ -118,7 +125,7 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
             _asked += tokens;
         }
 
-        var caller = new TokenCaller(tokens, patience);
+        var caller = new TokenCaller(tokens, patience, now);
         if (_line.Count == 0 && _part.TryTake(tokens))
         {
             _isUsed = true;
@@ -189,7 +196,7 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
         }
 
         if (now >= _part.EndsAt && _part.Sequence != 0)
-            _part.Drop();
+            _runOut += _part.Drop();
         Serve(now);
         Settle(now);
     }
@@ -382,7 +389,11 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
         (_epoch, _heardAt) = (epoch, now);
         _outage.End();
         if (share.Rate > 0)
+        {
+            FairRate = share.Rate;
             _share?.ChangeTo(share, now);
+        }
+
         return true;
     }
 
@@ -395,15 +406,13 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
         {
             caller.Becomes(CallerFate.AdmittedAlone);
             _alone += caller.Tokens;
-            DecidedAlone = (DecidedAlone.Admitted + 1, DecidedAlone.Refused);
             return;
         }
 
-        DecidedAlone = (DecidedAlone.Admitted, DecidedAlone.Refused + 1);
         if (_share?.ReadyAt(caller.Tokens) is { } at && at != Instant.Never)
-            caller.IsRefused(RefusalReason.RateLimited, at.After(now));
+            caller.IsRefusedAlone(RefusalReason.RateLimited, at.After(now));
         else
-            caller.IsRefused(RefusalReason.AuthorityUnavailable, default);
+            caller.IsRefusedAlone(RefusalReason.AuthorityUnavailable, default);
     }
 
     private void Admit(TokenCaller caller, CallerFate fate, Instant now, Instant at = default)
@@ -416,9 +425,9 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
     {
         var endsAt = LeaseTerm.HeldUntil(_askedAt, grant.Term);
         if (_part.Epoch != grant.Epoch)
-            _part.Drop(); // it was lent by another authority, and this one knows nothing of it
+            _runOut += _part.Drop(); // it was lent by another authority, and this one knows nothing of it
         if (endsAt <= now)
-            _part.Drop();
+            _runOut += _part.Drop();
         else
             _givenBack += _part.Replace(grant, endsAt, now);
     }

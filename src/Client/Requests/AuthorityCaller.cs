@@ -7,7 +7,7 @@ namespace ReliabilityToolkit.Orleans;
 /// How a node calls the authorities. A call that got no answer is made again, with full jitter, until its time is over: all requests are safe to
 /// repeat.
 /// </summary>
-internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan timeout, ILogger logger)
+internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan timeout, ILogger logger, NodeMeter meter)
 {
     private static readonly TimeSpan BaseDelay = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan MaxDelay = TimeSpan.FromMilliseconds(200);
@@ -22,6 +22,8 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     public Chance Chance { get; } = chance;
 
     public ILogger Logger { get; } = logger;
+
+    public NodeMeter Meter { get; } = meter;
 
     /// <summary>How long a call waits for an answer, repeats included.</summary>
     public TimeSpan Timeout { get; } = timeout;
@@ -64,7 +66,8 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     }
 
     /// <summary>The further attempts of a call.</summary>
-    /// <param name="name">Of the limiter, breaker or bulkhead, for the exception.</param>
+    /// <param name="resource">What it is about.</param>
+    /// <param name="kind">Limiter, breaker or bulkhead.</param>
     /// <param name="call">Handed to <paramref name="send"/>.</param>
     /// <param name="send">Makes the grain call; invoked afresh for each attempt.</param>
     /// <param name="startedAt">When the first attempt was made.</param>
@@ -74,7 +77,8 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
     /// <exception cref="AuthorityUnavailableException">No answer in time, or none to be had: this node's host has stopped.</exception>
     /// <exception cref="OperationCanceledException">The caller cancelled; whether the request was carried out is unknown.</exception>
     public async ValueTask<TAnswer> CallAgainAsync<TCall, TAnswer>(
-        string name,
+        ResourceName resource,
+        string kind,
         TCall call,
         Func<TCall, ValueTask<TAnswer>> send,
         Instant startedAt,
@@ -88,9 +92,9 @@ internal sealed class AuthorityCaller(NodeClock clock, Chance chance, TimeSpan t
             var delay = Backoff.Delay(BaseDelay, MaxDelay, failedAttempts, Chance.Next());
             var left = startedAt + Timeout - Clock.Now - delay;
             if (left <= TimeSpan.Zero || failure is ObjectDisposedException)
-                throw new AuthorityUnavailableException(name, Timeout, failure);
+                throw new AuthorityUnavailableException(resource.ToString(), Timeout, failure);
             await Task.Delay(delay, Clock.Time, cancellationToken).ConfigureAwait(false);
-            ToolkitMeter.Calls.Add(1);
+            Meter.Called(kind, resource.Policy, isRepeat: true);
             try
             {
                 using var deadline = new CancellationTokenSource(Sooner(TimeForAttempt(left), longestAttempt ?? left), Clock.Time);

@@ -13,6 +13,11 @@ namespace ReliabilityToolkit.Orleans;
 /// <param name="channel">Numbers the requests.</param>
 internal sealed partial class Conversation<TAuthority>(ResourceName resource, TAuthority authority, AuthorityCaller caller, RequestChannel channel)
 {
+    private static readonly string Kind =
+        typeof(TAuthority) == typeof(IRateLimiterProtocol) ? "limiter"
+        : typeof(TAuthority) == typeof(ICircuitBreakerProtocol) ? "breaker"
+        : "bulkhead";
+
     private int _isOut;
 
     public ResourceName Resource { get; } = resource;
@@ -44,7 +49,7 @@ internal sealed partial class Conversation<TAuthority>(ResourceName resource, TA
             while (true)
             {
                 asks++;
-                ToolkitMeter.Calls.Add(1);
+                Caller.Meter.Called(Kind, Resource.Policy, isRepeat: false);
                 var askedAt = Caller.Clock.Now;
                 var isRepeated = false;
                 TAnswer answer;
@@ -138,7 +143,7 @@ internal sealed partial class Conversation<TAuthority>(ResourceName resource, TA
         TimeSpan? longestAttempt = null)
     {
         TAnswer answer;
-        ToolkitMeter.Calls.Add(1);
+        Caller.Meter.Called(Kind, Resource.Policy, isRepeat: false);
         try
         {
             answer = await AuthorityCaller.AnswerAsync(send(authority, message), firstAttempt).ConfigureAwait(false);
@@ -171,7 +176,7 @@ internal sealed partial class Conversation<TAuthority>(ResourceName resource, TA
         }
         catch (Exception e)
         {
-            ToolkitMeter.Untold.Add(1);
+            Caller.Meter.Untold(Kind, Resource.Policy);
             if (e is not ReliabilityException)
                 LogUntold(Caller.Logger, Name, e); // an authority that does not answer has been logged already
         }
@@ -208,11 +213,12 @@ internal sealed partial class Conversation<TAuthority>(ResourceName resource, TA
     {
         try
         {
-            return await Caller.CallAgainAsync(Name, call, send, startedAt, failure, cancellationToken, longestAttempt).ConfigureAwait(false);
+            return await Caller.CallAgainAsync(
+                Resource, Kind, call, send, startedAt, failure, cancellationToken, longestAttempt).ConfigureAwait(false);
         }
         catch (AuthorityUnavailableException e)
         {
-            ToolkitMeter.Unanswered.Add(1);
+            Caller.Meter.Unanswered(Kind, Resource.Policy);
             if (Interlocked.Exchange(ref _isOut, 1) == 0)
                 LogOut(Caller.Logger, Name, e);
             throw;

@@ -7,7 +7,7 @@ namespace ReliabilityToolkit.Orleans;
 /// once, keeps the activation for as long as the machine has something to remember, and hands on what that knows.
 /// </summary>
 internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemory>(
-    NodeClock clock, PolicySource source, Chance chance, RecordStore records, ILogger logger)
+    string kind, AuthoritySurroundings around, ILogger logger)
     : Grain, IPolicyFollower, IGrainMigrationParticipant
     where TPolicy : class, IDurablePolicy
     where TMachine : class, IAuthorityMachine<TPolicy, TAnswer, TMemory>
@@ -23,13 +23,21 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     private Tenure? _tenure; // where a record is kept
     private RecordKeeper<TMemory>? _keeper; // likewise
     private Carried<TMemory>? _carried;
+    private Instant _withheldUntil;
+    private string? _policyName;
 
-    protected NodeClock Clock { get; } = clock;
+    protected AuthoritySurroundings Around => around;
+
+    protected NodeClock Clock => around.Clock;
+
+    protected ILogger Logger => logger;
 
     protected string Name => this.GetPrimaryKeyString();
 
+    protected string PolicyName => _policyName ??= ResourceName.Parse(Name).Policy;
+
     /// <summary>Whether a record is kept, from which a successor will learn all.</summary>
-    protected bool IsRecorded => _tenure is not null && FindToday() is { } policy && records.DurabilityOf(policy) != Durability.Volatile;
+    protected bool IsRecorded => _tenure is not null && FindToday() is { } policy && around.Records.DurabilityOf(policy) != Durability.Volatile;
 
     /// <summary>The machine; null until the first request.</summary>
     protected TMachine? Existing => _machine;
@@ -45,18 +53,20 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     {
         if (FindToday() is not { } policy)
             return; // the first request hears it
-        var durability = records.DurabilityOf(policy);
+        var durability = around.Records.DurabilityOf(policy);
         if (durability == Durability.Volatile)
         {
             if (_carried is null)
                 return;
-            BeginUnasked(policy, source.Current, HeritageInMemory(policy));
+            BeginUnasked(policy, around.Policies.Current, HeritageInMemory(policy));
             return;
         }
 
-        var policies = source.Current;
+        using var activity = ReliabilityToolkitTelemetry.Start("authority.activate", PolicyName);
+        activity?.SetTag("kind", kind);
+        var policies = around.Policies.Current;
         _tenure = new Tenure(durability, policy.RecordLate);
-        _keeper = new RecordKeeper<TMemory>(Clock, _tenure, records.Open<TMemory>(this.GetGrainId(), GrainContext.ActivationId.ToString()));
+        _keeper = new RecordKeeper<TMemory>(Clock, _tenure, around.Records.Open<TMemory>(this.GetGrainId(), GrainContext.ActivationId.ToString()));
         try
         {
             BeginUnasked(policy, policies, await _keeper.BeginAsync(NewEpoch(), _carried));
@@ -71,7 +81,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     /// <inheritdoc/>
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
-        source.Unfollow(this);
+        around.Policies.Unfollow(this);
         if (_keeper is null || _machine is null)
             return;
         try
@@ -165,6 +175,13 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     {
         if (_retention.Follow(machine.MemorableUntil, now) is { } duration)
             DelayDeactivation(duration);
+        if (machine.WithheldUntil > now && machine.WithheldUntil > _withheldUntil)
+        {
+            _withheldUntil = machine.WithheldUntil;
+            around.Meter.Withheld(kind);
+            LogWithheld(Name, kind, _withheldUntil - now);
+        }
+
         if (machine.HasSuccessor)
             DeactivateOnIdle(); // where it was the clock of another silo that was ahead, a new one has a higher epoch by and by
     }
@@ -263,7 +280,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     {
         try
         {
-            return Find(source.Current, ResourceName.Parse(Name).Policy);
+            return Find(around.Policies.Current, PolicyName);
         }
         catch (Exception e) when (e is ArgumentException or UnknownPolicyException)
         {
@@ -288,13 +305,14 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         _machine = Create(policy, now, heritage);
         (_policy, _policies) = (policy, policies);
         _scheduler = TaskScheduler.Current;
-        source.Follow(this);
+        around.Policies.Follow(this);
+        around.Meter.Began(kind, heritage.Predecessor);
     }
 
     private TMachine Machine(Instant now, bool outlivesPolicy)
     {
-        if (!ReferenceEquals(_policies, source.Current) && !(outlivesPolicy && _machine is not null))
-            Follow(source.Current, now);
+        if (!ReferenceEquals(_policies, around.Policies.Current) && !(outlivesPolicy && _machine is not null))
+            Follow(around.Policies.Current, now);
         return _machine!;
     }
 
@@ -303,7 +321,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         var now = Clock.Now;
         try
         {
-            Follow(source.Current, now);
+            Follow(around.Policies.Current, now);
         }
         catch (UnknownPolicyException)
         {
@@ -318,7 +336,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         TPolicy policy;
         try
         {
-            policy = Find(policies, ResourceName.Parse(Name).Policy);
+            policy = Find(policies, PolicyName);
         }
         catch (Exception e) when (e is ArgumentException or UnknownPolicyException)
         {
@@ -329,7 +347,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
 
         if (_machine is null)
         {
-            if (records.DurabilityOf(policy) != Durability.Volatile)
+            if (around.Records.DurabilityOf(policy) != Durability.Volatile)
             {
                 DeactivateOnIdle(); // the policy has come since the activation began, without its record
                 throw AuthorityUnavailableException.ForRecord(Name, "its policy has only just come.");
@@ -349,7 +367,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
 
     // What an activation numbers (permits, generations, trials) must not be taken for what its predecessor numbered, whose holders may live on. So it
     // starts at the wall clock's milliseconds, with room for a million numbers in each, and by chance within one, should two silos' clocks differ.
-    private long NewEpoch() => (Clock.Time.GetUtcNow().ToUnixTimeMilliseconds() << 20) + chance.Next(1 << 20);
+    private long NewEpoch() => (Clock.Time.GetUtcNow().ToUnixTimeMilliseconds() << 20) + around.Chance.Next(1 << 20);
 
     [LoggerMessage(EventId = 1, Level = LogLevel.Warning, Message = "The policy of {Name} was taken out of the configuration while it is in use.")]
     private partial void LogPolicyGone(string name);
@@ -357,6 +375,12 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     [LoggerMessage(EventId = 3, Level = LogLevel.Warning, Message = "The record of {Name} could not be read or written.")]
     private partial void LogNoRecord(string name, Exception exception);
 
-    [LoggerMessage(EventId = 2, Level = LogLevel.Debug, Message = "A node could not be told at once that {Name} has changed.")]
+    [LoggerMessage(
+        EventId = 5,
+        Level = LogLevel.Warning,
+        Message = "The {Kind} {Name} lends nothing, or less, for {Time}: an authority before it may have been lost, with something lent.")]
+    private partial void LogWithheld(string name, string kind, TimeSpan time);
+
+    [LoggerMessage(EventId = 6, Level = LogLevel.Debug, Message = "A node could not be told at once that {Name} has changed.")]
     private partial void LogNoHint(string name, Exception exception);
 }

@@ -6,6 +6,9 @@ namespace ReliabilityToolkit.Orleans;
 /// </summary>
 internal interface IAuthorityMachine<in TPolicy, TAnswer, out TMemory> : IAnswers<TAnswer>, IRemembers<TMemory>
 {
+    /// <summary>Until then it lends nothing, or less, for an authority before it may have lent what there is.</summary>
+    Instant WithheldUntil { get; }
+
     /// <summary>Goes on under another policy, and keeps what was promised.</summary>
     void ChangeTo(TPolicy policy, Instant now);
 }

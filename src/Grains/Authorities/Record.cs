@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Orleans.Serialization;
 using Orleans.Storage;
 
@@ -7,7 +8,8 @@ namespace ReliabilityToolkit.Orleans;
 /// The record of one authority, as one activation sees it: what it reads and writes is done in turn, and a write does nothing where another has
 /// written since. To be used in the grain's own turns only.
 /// </summary>
-internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IGrainStorage storage, string kind, GrainId id, string owner)
+internal sealed class Record<TMemory>(
+    NodeClock clock, Serializer serializer, IGrainStorage storage, AuthorityMeter meter, GrainId id, string owner)
     where TMemory : class
 {
     // A node has given up by then; who waits longer only makes others wait.
@@ -59,11 +61,17 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
         await ChangeAsync(() =>
         {
             state = ToState(new AuthorityRecord());
-            return _content is null ? Task.CompletedTask : storage.ClearStateAsync(kind, id, state);
+            return _content is null ? Task.CompletedTask : storage.ClearStateAsync(StateName, id, state);
         });
-        RecordMeter.Deleted.Add(_content is null ? 0 : 1);
+        if (_content is not null)
+            meter.Deleted(Kind);
         (_content, _tag) = (null, state!.ETag);
     });
+
+    // "rt.limiter" is a limiter's; where keys are files or paths, a dot may mean something.
+    private string StateName => id.Type.ToString()!.Replace('.', '-');
+
+    private string Kind => id.Type.ToString()!["rt.".Length..];
 
     private long UtcNow => clock.Time.GetUtcNow().UtcTicks;
 
@@ -74,10 +82,10 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
         {
             content = compose();
             state = ToState(content);
-            return storage.WriteStateAsync(kind, id, state);
+            return storage.WriteStateAsync(StateName, id, state);
         });
         (_content, _tag) = (content, state!.ETag);
-        RecordMeter.Written.Add(1);
+        meter.Written(Kind);
     });
 
     private GrainState<AuthorityRecord> ToState(AuthorityRecord content) => new(content, _tag!) { RecordExists = _content is not null };
@@ -85,7 +93,7 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
     private async Task LookAsync()
     {
         var state = new GrainState<AuthorityRecord>();
-        await AttemptAsync(() => storage.ReadStateAsync(kind, id, state));
+        await AttemptAsync(() => storage.ReadStateAsync(StateName, id, state));
         var found = state.RecordExists ? state.State : null;
         if (found?.Format > AuthorityRecord.NewestFormat)
         {
@@ -133,14 +141,17 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
 
     private async Task AttemptAsync(Func<Task> operation)
     {
+        using var activity = ReliabilityToolkitTelemetry.Activities.StartActivity("record.access", ActivityKind.Client);
+        activity?.SetTag("kind", Kind);
         try
         {
             await operation().WaitAsync(Patience, clock.Time);
         }
         catch (Exception e) when (e is not InconsistentStateException)
         {
+            activity?.SetStatus(ActivityStatusCode.Error, e.Message);
             _isUnsure = _mayComeLate = true;
-            RecordMeter.Failed.Add(1);
+            meter.Failed(Kind);
             throw;
         }
     }
@@ -148,7 +159,7 @@ internal sealed class Record<TMemory>(NodeClock clock, Serializer serializer, IG
     private InconsistentStateException Lose(Exception? e)
     {
         IsLost = true;
-        RecordMeter.Lost.Add(1);
+        meter.Lost(Kind);
         return new InconsistentStateException("another activation has taken its place.", e!);
     }
 

@@ -4,7 +4,7 @@ using Orleans.Storage;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>Where a silo keeps its records: in the grain storage of the toolkit's name, if there is one.</summary>
-internal sealed class RecordStore(NodeClock clock, Serializer serializer, IGrainStorage? storage)
+internal sealed class RecordStore(NodeClock clock, Serializer serializer, IGrainStorage? storage, AuthorityMeter meter)
 {
     /// <summary>Of the grain storage.</summary>
     public const string Name = "ReliabilityToolkit";
@@ -21,6 +21,6 @@ internal sealed class RecordStore(NodeClock clock, Serializer serializer, IGrain
     {
         // Some storages take a key of hexadecimal digits for a number, in which 42 and 042 are one.
         var id = GrainId.Create(grain.Type, IdSpan.Create("rt:" + grain.Key));
-        return new Record<TMemory>(clock, serializer, storage!, grain.Type.ToString()!.Replace('.', '-'), id, owner);
+        return new Record<TMemory>(clock, serializer, storage!, meter, id, owner);
     }
 }

@@ -8,11 +8,12 @@ namespace ReliabilityToolkit.Orleans;
 /// Reentrant: the machine is synchronous, and only waits are awaited.
 /// </summary>
 [GrainType("rt.bulkhead"), Reentrant]
-internal sealed class BulkheadGrain(
-    NodeClock clock, PolicySource source, Chance chance, RecordStore records, Departures departures, ILogger<BulkheadGrain> logger)
-    : AuthorityGrain<BulkheadPolicy, SlotLedger, Obedience, BulkheadMemory>(clock, source, chance, records, logger), IBulkheadGrain, IBulkheadProtocol
+internal sealed class BulkheadGrain(AuthoritySurroundings around, ILogger<BulkheadGrain> logger)
+    : AuthorityGrain<BulkheadPolicy, SlotLedger, Obedience, BulkheadMemory>(Kind, around, logger), IBulkheadGrain, IBulkheadProtocol
 {
-    private readonly HeldOrders _orders = new(clock);
+    private const string Kind = "bulkhead";
+
+    private readonly HeldOrders _orders = new(around.Clock);
     private readonly Dictionary<Borrower, TaskCompletionSource> _called = []; // those who wait without the client library
 
     public async ValueTask<SlotPermit> AcquireAsync(int slots, CancellationToken cancellationToken)
@@ -72,7 +73,7 @@ internal sealed class BulkheadGrain(
     protected override SlotLedger Create(BulkheadPolicy policy, Instant now, in Heritage<BulkheadMemory> heritage) => new(policy, now, heritage);
 
     /// <inheritdoc/>
-    protected override bool MayFollowAnother(BulkheadPolicy policy) => departures.WasThereOneWithin(policy.Lease);
+    protected override bool MayFollowAnother(BulkheadPolicy policy) => Around.Departures.WasThereOneWithin(policy.Lease);
 
     /// <inheritdoc/>
     protected override void Conclude(SlotLedger machine, Instant now)
@@ -110,8 +111,11 @@ internal sealed class BulkheadGrain(
     private ValueTask<Obedience> ObeyAsync(SlotOrder order) => _orders.HoldAsync(
         () => DoOnce(order.Id, order, static (ledger, order, now) => ledger.Obey(order, now)), order.Hold);
 
-    private SlotPermit ToPermit(in SlotsGrant grant, long number, RefusalReason refusal) =>
-        grant.Slots > 0 ? new SlotPermit(true, number, grant.Lease, default)
+    private SlotPermit ToPermit(in SlotsGrant grant, long number, RefusalReason refusal)
+    {
+        Around.Meter.Decided(Kind, PolicyName, grant.Slots > 0);
+        return grant.Slots > 0 ? new SlotPermit(true, number, grant.Lease, default)
         : grant.IsClosed ? throw new BulkheadClosedException(Name)
         : new SlotPermit(false, 0, default, grant.Sequence == 0 ? RefusalReason.AuthorityUnavailable : refusal);
+    }
 }

@@ -55,6 +55,9 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, 
         ? Instant.Never
         : Instant.Later(Instant.Later(_loans.LastEndAt, _withheldUntil), _orders.MemorableUntil);
 
+    /// <inheritdoc/>
+    public Instant WithheldUntil => _withheldUntil;
+
     public bool IsClosed { get; private set; }
 
     /// <inheritdoc/>

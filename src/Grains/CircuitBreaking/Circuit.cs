@@ -59,6 +59,17 @@ internal sealed class Circuit : IAuthorityMachine<CircuitBreakerPolicy, Obedienc
         Instant.Later(Instant.Later(_forAll.MemorableUntil, _ownMemorableUntil), _switches.MemorableUntil);
 
     /// <inheritdoc/>
+    /// <remarks>It answers from the first moment on.</remarks>
+    public Instant WithheldUntil => default;
+
+    /// <summary>The state for all nodes, and why.</summary>
+    public (long Generation, CircuitState State, CircuitCause Cause, string? Reason) Face =>
+        (_forAll.Generation, _forAll.State, _forAll.Cause, _forAll.Reason);
+
+    /// <summary>Trials that are over.</summary>
+    public TrialCounts TrialsOver => _trials.Over;
+
+    /// <inheritdoc/>
     public long Epoch => _epoch;
 
     /// <inheritdoc/>

@@ -5,14 +5,22 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="Circuit"/>. Reentrant: the machine is synchronous, and only obedience is awaited.</summary>
 [GrainType("rt.breaker"), Reentrant]
-internal sealed class CircuitBreakerGrain(
-    NodeClock clock, PolicySource source, Chance chance, RecordStore records, ILogger<CircuitBreakerGrain> logger)
-    : AuthorityGrain<CircuitBreakerPolicy, Circuit, Obedience, BreakerMemory>(clock, source, chance, records, logger),
-        ICircuitBreakerGrain, ICircuitBreakerProtocol
+internal sealed partial class CircuitBreakerGrain(AuthoritySurroundings around, ILogger<CircuitBreakerGrain> logger)
+    : AuthorityGrain<CircuitBreakerPolicy, Circuit, Obedience, BreakerMemory>(Kind, around, logger), ICircuitBreakerGrain, ICircuitBreakerProtocol
 {
-    private readonly HeldOrders _orders = new(clock);
+    private const string Kind = "breaker";
 
-    public ValueTask<CircuitPass> EnterAsync() => Do(0, static (circuit, _, now) => circuit.Enter(now));
+    private readonly HeldOrders _orders = new(around.Clock);
+    private (long Generation, CircuitState State) _seen;
+    private TrialCounts _countedTrials;
+    private string? _orderedBy;
+
+    public async ValueTask<CircuitPass> EnterAsync()
+    {
+        var pass = await Do(0, static (circuit, _, now) => circuit.Enter(now));
+        Around.Meter.Decided(Kind, PolicyName, pass.IsAdmitted);
+        return pass;
+    }
 
     public async ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome) => await Do(
         new CircuitNews(pass.Generation, pass.Trial, outcome, 1), static (circuit, news, now) => circuit.Report(news, now), outlivesPolicy: true);
@@ -35,7 +43,12 @@ internal sealed class CircuitBreakerGrain(
 
     protected override CircuitBreakerPolicy Find(PolicySet policies, string policyName) => policies.CircuitBreaker(policyName);
 
-    protected override Circuit Create(CircuitBreakerPolicy policy, Instant now, in Heritage<BreakerMemory> heritage) => new(policy, now, heritage);
+    protected override Circuit Create(CircuitBreakerPolicy policy, Instant now, in Heritage<BreakerMemory> heritage)
+    {
+        var circuit = new Circuit(policy, now, heritage);
+        _seen = (circuit.Face.Generation, circuit.Face.State);
+        return circuit;
+    }
 
     /// <inheritdoc/>
     protected override bool MayFollowAnother(CircuitBreakerPolicy policy) => false; // it is careful in any case
@@ -44,6 +57,7 @@ internal sealed class CircuitBreakerGrain(
     protected override void Conclude(Circuit machine, Instant now)
     {
         base.Conclude(machine, now);
+        Tell(machine);
         var (epoch, version) = machine.Shown;
         foreach (var holder in machine.TakeHints(now))
             Hint(holder.Observer!, holder.Borrower.Channel, epoch, version);
@@ -57,6 +71,56 @@ internal sealed class CircuitBreakerGrain(
         return new KillSwitchResult(obedience.Acknowledged, obedience.RanOut);
     }
 
-    private ValueTask<Obedience> ObeyAsync(CircuitOrder order) => _orders.HoldAsync(
-        () => DoOnce(order.Id, order, static (circuit, order, now) => circuit.Obey(order, now)), order.Hold);
+    private ValueTask<Obedience> ObeyAsync(CircuitOrder order)
+    {
+        return _orders.HoldAsync(
+            () =>
+            {
+                _orderedBy = order.By;
+                return DoOnce(order.Id, order, static (circuit, order, now) => circuit.Obey(order, now));
+            },
+            order.Hold);
+    }
+
+    // What an operator must see, and an auditor: where a verb changed the state twice, where it led to.
+    private void Tell(Circuit circuit)
+    {
+        if (circuit.TrialsOver != _countedTrials)
+        {
+            Around.Meter.Tried(PolicyName, circuit.TrialsOver - _countedTrials);
+            _countedTrials = circuit.TrialsOver;
+        }
+
+        var (generation, state, cause, reason) = circuit.Face;
+        if (generation == _seen.Generation)
+            return;
+        var previous = _seen.State;
+        _seen = (generation, state);
+        Around.Meter.Changed(PolicyName, state, cause);
+        var by = cause is CircuitCause.Tripped or CircuitCause.Isolated or CircuitCause.Reset ? _orderedBy : null;
+        if (state == CircuitState.Closed)
+            LogClosed(Logger, Name, previous, cause, by, reason);
+        else if (state == CircuitState.HalfOpen)
+            LogHalfOpen(Logger, Name);
+        else
+            LogOpened(Logger, Name, state, previous, cause, by, reason);
+        if (state != CircuitState.HalfOpen)
+        {
+            Around.Audit.Tell(new CircuitEvent(
+                PolicyName, ResourceName.Parse(Name).Key, Clock.Time.GetUtcNow(), previous, state, cause, reason, by));
+        }
+    }
+
+    [LoggerMessage(
+        EventId = 7, Level = LogLevel.Warning, Message = "Circuit {Name} is {State}, and was {Previous}: {Cause} (by {By}, who says: {Reason}).")]
+    private static partial void LogOpened(
+        ILogger logger, string name, CircuitState state, CircuitState previous, CircuitCause cause, string? by, string? reason);
+
+    [LoggerMessage(
+        EventId = 8, Level = LogLevel.Information, Message = "Circuit {Name} is closed, and was {Previous}: {Cause} (by {By}, who says: {Reason}).")]
+    private static partial void LogClosed(
+        ILogger logger, string name, CircuitState previous, CircuitCause cause, string? by, string? reason);
+
+    [LoggerMessage(EventId = 9, Level = LogLevel.Information, Message = "Circuit {Name} is half open: its cool-down is over.")]
+    private static partial void LogHalfOpen(ILogger logger, string name);
 }

@@ -80,6 +80,19 @@ public sealed class ReliabilityToolkitBuilder
         return this;
     }
 
+    /// <summary>
+    /// Hands each opening, isolation and closing of a circuit to a sink: once in the cluster, on the silo that decided it, apart from all calls, one
+    /// after the other. Best effort: where it lags 1,000 behind, the oldest are dropped; what it throws is logged; a silo that crashes takes along
+    /// what is pending.
+    /// </summary>
+    /// <param name="sink">Its token is cancelled when the host stops.</param>
+    public ReliabilityToolkitBuilder AuditCircuits(Func<CircuitEvent, CancellationToken, ValueTask> sink)
+    {
+        ArgumentNullException.ThrowIfNull(sink);
+        _silo.Services.AddSingleton(sink);
+        return this;
+    }
+
     private ReliabilityToolkitBuilder Add<TPolicy>(
         string policy, Func<ReliabilityToolkitPolicies, IDictionary<string, TPolicy>> kind, Action<TPolicy>? configure)
         where TPolicy : new()

@@ -5,11 +5,11 @@ namespace ReliabilityToolkit.Orleans;
 
 /// <summary>The shell around <see cref="TokenLedger"/>. Reentrant: the machine is synchronous, and only waits are awaited.</summary>
 [GrainType("rt.limiter"), Reentrant, CollectionAgeLimit(Minutes = 2)]
-internal sealed class RateLimiterGrain(
-    NodeClock clock, PolicySource source, Chance chance, RecordStore records, Departures departures, ILogger<RateLimiterGrain> logger)
-    : AuthorityGrain<RateLimiterPolicy, TokenLedger, TokenGrant, LimiterMemory>(clock, source, chance, records, logger),
-        IRateLimiterGrain, IRateLimiterProtocol
+internal sealed class RateLimiterGrain(AuthoritySurroundings around, ILogger<RateLimiterGrain> logger)
+    : AuthorityGrain<RateLimiterPolicy, TokenLedger, TokenGrant, LimiterMemory>(Kind, around, logger), IRateLimiterGrain, IRateLimiterProtocol
 {
+    private const string Kind = "limiter";
+
     /// <summary>
     /// Where a successor will know nothing of it, what it has lent and promised runs out before that begins. No request is served by then.
     /// </summary>
@@ -67,10 +67,18 @@ internal sealed class RateLimiterGrain(
     protected override TokenLedger Create(RateLimiterPolicy policy, Instant now, in Heritage<LimiterMemory> heritage) => new(policy, now, heritage);
 
     /// <inheritdoc/>
-    protected override bool MayFollowAnother(RateLimiterPolicy policy) => departures.IsRecent;
+    protected override bool MayFollowAnother(RateLimiterPolicy policy) => Around.Departures.IsRecent;
 
-    private ValueTask<TokenGrant> Acquire(in TokenRequest request) =>
-        DoOnce(request.Id, request, static (ledger, request, now) => ledger.Acquire(request, now));
+    private ValueTask<TokenGrant> Acquire(in TokenRequest request) => DoOnce(
+        request.Id,
+        (Grain: this, Request: request),
+        static (ledger, ask, now) =>
+        {
+            var answer = ledger.Acquire(ask.Request, now);
+            if (ledger.IsFinal(answer))
+                ask.Grain.Around.Meter.Decided(Kind, ask.Grain.PolicyName, answer.IsGranted);
+            return answer;
+        });
 
     private ValueTask<Acknowledgement> Cancel(RequestId earlier) => TakeBack(earlier, static (ledger, request, now) => ledger.Cancel(request, now));
 

@@ -68,6 +68,9 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     /// <summary>Whether anything is lent or promised, as of the last verb.</summary>
     public bool HasLent => WaitingCount > 0 || _parts?.LastEndAt > _rest.At;
 
+    /// <inheritdoc/>
+    public Instant WithheldUntil => _withheldUntil;
+
     private int WaitingCount => _waiting?.Count ?? 0;
 
     private bool IsWithheld => _withheldUntil > _rest.At;

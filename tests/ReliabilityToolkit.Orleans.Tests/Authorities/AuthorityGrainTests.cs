@@ -190,7 +190,7 @@ public sealed class AuthorityGrainTests : IDisposable
         var activation = new FakeActivation("rt.bulkhead", name, _time);
         var clock = new NodeClock(_time);
         return (activation, activation.Create(() =>
-            new BulkheadGrain(clock, _source, new Chance(Random.Shared), FakeActivation.NoRecords(clock), new Departures(clock), _log)));
+            new BulkheadGrain(FakeActivation.Around(clock, _source), _log)));
     }
 
     private Task<SlotPermit> AcquireAsync() => _activation.TurnAsync(() => _grain.AcquireAsync(1, default));

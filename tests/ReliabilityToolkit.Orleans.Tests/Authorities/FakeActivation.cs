@@ -48,8 +48,25 @@ internal sealed class FakeActivation(string type, string key, TimeProvider time)
 
     public IGrainFactory GrainFactory => throw new NotSupportedException();
 
-    /// <summary>For grains of a silo without a storage.</summary>
-    public static RecordStore NoRecords(NodeClock clock) => new(clock, null!, null);
+    /// <summary>What a silo's grains share; where nothing is said, without a storage.</summary>
+    public static AuthoritySurroundings Around(
+        NodeClock clock,
+        PolicySource source,
+        RecordStore? records = null,
+        Departures? departures = null,
+        AuthorityMeter? meter = null,
+        CircuitAudit? audit = null)
+    {
+        meter ??= new AuthorityMeter();
+        return new AuthoritySurroundings(
+            clock,
+            source,
+            new Chance(Random.Shared),
+            records ?? new RecordStore(clock, null!, null, meter),
+            departures ?? new Departures(clock),
+            meter,
+            audit ?? new CircuitAudit([], meter, new LogBook<CircuitAudit>()));
+    }
 
     /// <summary>Makes the grain as Orleans does: what is around it is the thread's while it is made.</summary>
     public TGrain Create<TGrain>(Func<TGrain> create)

@@ -26,7 +26,7 @@ internal sealed class FakeStorage : IGrainStorage
 
     public AuthorityRecord? Only => _rows.Count == 0 ? null : (AuthorityRecord)_rows.Values.Single().State;
 
-    public RecordStore Store(NodeClock clock) => new(clock, AnySerializer, this);
+    public RecordStore Store(NodeClock clock) => new(clock, AnySerializer, this, new AuthorityMeter());
 
     /// <summary>What comes of it when it has been written and read.</summary>
     public static T Copy<T>(T value) => AnySerializer.Deserialize<T>(AnySerializer.SerializeToArray(value))!;

@@ -404,8 +404,7 @@ public sealed class RecordedGrainTests : IDisposable
         var second = await BeginAsync(
             "rt.limiter",
             "volatile",
-            (clock, store) => new RateLimiterGrain(
-                clock, source, new Chance(Random.Shared), store, new Departures(clock), Log<RateLimiterGrain>()),
+            (clock, store) => new RateLimiterGrain(FakeActivation.Around(clock, source, store), Log<RateLimiterGrain>()),
             moved);
         await second.Awaiting(it => it.AskAsync(grain => grain.TryAcquireAsync(1))).Should().ThrowAsync<UnknownPolicyException>();
         second.Activation.LetGo.Should().Be(0);
@@ -502,15 +501,15 @@ public sealed class RecordedGrainTests : IDisposable
 
     private Task<Recorded<RateLimiterGrain>> LimiterAsync(string name, FakeMigration? moved = null) => BeginAsync(
         "rt.limiter", name, (clock, store) =>
-            new RateLimiterGrain(clock, _source, new Chance(Random.Shared), store, new Departures(clock), Log<RateLimiterGrain>()),
+            new RateLimiterGrain(FakeActivation.Around(clock, _source, store), Log<RateLimiterGrain>()),
         moved);
 
     private Task<Recorded<CircuitBreakerGrain>> BreakerAsync() => BeginAsync(
-        "rt.breaker", "api", (clock, store) => new CircuitBreakerGrain(clock, _source, new Chance(Random.Shared), store, Log<CircuitBreakerGrain>()));
+        "rt.breaker", "api", (clock, store) => new CircuitBreakerGrain(FakeActivation.Around(clock, _source, store), Log<CircuitBreakerGrain>()));
 
     private Task<Recorded<BulkheadGrain>> BulkheadAsync() => BeginAsync(
         "rt.bulkhead", "pool", (clock, store) =>
-            new BulkheadGrain(clock, _source, new Chance(Random.Shared), store, new Departures(clock), Log<BulkheadGrain>()));
+            new BulkheadGrain(FakeActivation.Around(clock, _source, store), Log<BulkheadGrain>()));
 
     private static LogBook<T> Log<T>() => new();
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ReliabilityToolkit.Orleans.Tests;
@@ -12,7 +13,13 @@ public sealed class CircuitBreakerGrainTests : IDisposable, INodeObserver
     private readonly CircuitBreakerGrain _grain;
     private readonly LogBook<CircuitBreakerGrain> _log = new();
     private readonly List<(int Channel, long Epoch, long Version)> _hints = [];
+    private readonly AuthorityMeter _meter = new();
+    private readonly CircuitAudit _audit;
+    private readonly ConcurrentQueue<CircuitEvent> _events = [];
     private readonly Asker _asker = new(1);
+    private readonly LogBook<CircuitAudit> _auditLog = new();
+    private readonly TaskCompletionSource _isHearing = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TaskCompletionSource? _sink;
     private bool _isDeaf;
     private long _sequence;
     private VerdictGrant _grant;
@@ -27,12 +34,17 @@ public sealed class CircuitBreakerGrainTests : IDisposable, INodeObserver
         _source = new PolicySource(_settings, new LogBook<PolicySource>());
         _activation = new FakeActivation("rt.breaker", "api/key", _time);
         var clock = new NodeClock(_time);
-        _grain = _activation.Create(() => new CircuitBreakerGrain(clock, _source, new Chance(Random.Shared), FakeActivation.NoRecords(clock), _log));
+        _audit = new CircuitAudit([HearAsync], _meter, _auditLog);
+        _grain = _activation.Create(() => new CircuitBreakerGrain(FakeActivation.Around(clock, _source, meter: _meter, audit: _audit), _log));
     }
 
     private ICircuitBreakerProtocol Protocol => _grain;
 
-    public void Dispose() => _source.Dispose();
+    public void Dispose()
+    {
+        _source.Dispose();
+        _meter.Dispose();
+    }
 
     void INodeObserver.Changed(int channel, long epoch, long version, int wanted)
     {
@@ -142,9 +154,83 @@ public sealed class CircuitBreakerGrainTests : IDisposable, INodeObserver
         await RenewAsync();
         var trip = _activation.TurnAsync(() => _grain.TripAsync(null));
         (await StatusAsync()).State.Should().Be(CircuitState.Open);
-        _log.Lines.Should().ContainSingle(line => line.Contains("api/key", StringComparison.Ordinal));
+        _log.Lines.Should().ContainSingle(line => line.StartsWith("Debug: A node could not be told", StringComparison.Ordinal));
         _time.Advance(TimeSpan.FromSeconds(2));
         (await trip.WaitAsync(TimeSpan.FromSeconds(20))).RanOut.Should().Be(1);
+    }
+
+    [Fact]
+    public async Task Changes_AreLoggedCountedAndToldToTheAudit_OnceEach()
+    {
+        using var book = new MeterBook(_meter.Source);
+        var pass = await EnterAsync();
+        for (var i = 0; i < 3; i++)
+            await ReportAsync(pass, CircuitOutcome.Failed);
+        _time.Advance(TimeSpan.FromSeconds(10));
+        await ReportAsync(await EnterAsync(), CircuitOutcome.Succeeded);
+        var order = new CircuitOrder(_asker.Next(), CircuitCommand.Isolate, "for repair", TimeSpan.FromSeconds(1), "node 7");
+        await CommandAsync(order);
+        await CommandAsync(order);
+        await _audit.DisposeAsync();
+
+        _log.Lines.Should().Equal(
+            "Warning: Circuit api/key is Open, and was Closed: Failures (by (null), who says: (null)).",
+            "Information: Circuit api/key is half open: its cool-down is over.",
+            "Information: Circuit api/key is closed, and was HalfOpen: TrialsSucceeded (by (null), who says: (null)).",
+            "Warning: Circuit api/key is Isolated, and was Closed: Isolated (by node 7, who says: for repair).");
+        _events.Select(static it => (it.Policy, it.Key, it.Previous, it.State, it.Cause, it.Reason, it.By)).Should().Equal(
+            ("api", "key", CircuitState.Closed, CircuitState.Open, CircuitCause.Failures, null, null),
+            ("api", "key", CircuitState.HalfOpen, CircuitState.Closed, CircuitCause.TrialsSucceeded, null, null),
+            ("api", "key", CircuitState.Closed, CircuitState.Isolated, CircuitCause.Isolated, "for repair", "node 7"));
+        _events.Last().At.Should().Be(_time.GetUtcNow());
+        book.Of("breaker.transitions cause=failures policy=api state=open").Should().Be(1);
+        book.Of("breaker.transitions cause=isolated policy=api state=isolated").Should().Be(1);
+        book.Of("breaker.trials outcome=succeeded policy=api").Should().Be(1);
+        book.Of("authority.decisions kind=breaker outcome=admitted policy=api").Should().Be(2);
+        book.Of("authority.activations kind=breaker predecessor=none").Should().Be(1);
+        book.Of("breaker.unaudited").Should().Be(0);
+    }
+
+    [Fact]
+    public async Task Trials_ThatNobodyAnswers_AreCountedAsSuch()
+    {
+        using var book = new MeterBook(_meter.Source);
+        var pass = await EnterAsync();
+        for (var i = 0; i < 2; i++)
+            await ReportAsync(pass, CircuitOutcome.Failed);
+        _time.Advance(TimeSpan.FromSeconds(10));
+        (await EnterAsync()).Trial.Should().NotBe(0);
+        _time.Advance(TimeSpan.FromSeconds(31));
+        await StatusAsync();
+        book.Of("breaker.trials outcome=unanswered policy=api").Should().Be(1);
+    }
+
+    [Fact]
+    public async Task AuditSink_ThatThrowsOrHangs_KeepsNobodyAndIsCounted()
+    {
+        using var book = new MeterBook(_meter.Source);
+        _sink = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var order = new CircuitOrder(_asker.Next(), CircuitCommand.Isolate, null, default);
+        await CommandAsync(order);
+        for (var i = 0; i < CircuitAudit.MostPending + 10; i++)
+        {
+            await CommandAsync(new CircuitOrder(_asker.Next(), CircuitCommand.Reset, null, default));
+            if (i == 0)
+                await _isHearing.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        }
+
+        book.Of("breaker.unaudited").Should().BeInRange(9, 11, "as many as are pending are kept, besides those in hand");
+        _sink.SetException(new InvalidOperationException("the audit is down"));
+        await _audit.DisposeAsync();
+        _auditLog.Lines.Should().NotBeEmpty().And.OnlyContain(line => line == "Error: An audit sink has thrown; its event is lost.");
+    }
+
+    private async ValueTask HearAsync(CircuitEvent what, CancellationToken cancellationToken)
+    {
+        _isHearing.TrySetResult();
+        if (_sink is not null)
+            await _sink.Task;
+        _events.Enqueue(what);
     }
 
     private Task<CircuitPass> EnterAsync() => _activation.TurnAsync(() => _grain.EnterAsync());

@@ -26,6 +26,8 @@ public sealed class ToolkitCluster : IAsyncLifetime
 
     public IReliabilityToolkit Outside => Nodes[^1];
 
+    public IServiceProvider OutsideServices => _cluster.Client.ServiceProvider;
+
     public IGrainFactory Grains => _cluster.Client;
 
     /// <summary>What a client in another process must know: cluster, service, and the port of a gateway.</summary>

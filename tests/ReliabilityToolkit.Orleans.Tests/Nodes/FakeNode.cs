@@ -10,12 +10,14 @@ internal sealed class FakeNode
     public FakeNode(TimeProvider? time = null, ILogger? logger = null)
     {
         Clock = new NodeClock(time ?? Time);
-        Caller = new AuthorityCaller(Clock, new Chance(new Random(1)), TimeSpan.FromSeconds(1), logger ?? NullLogger.Instance);
+        Caller = new AuthorityCaller(Clock, new Chance(new Random(1)), TimeSpan.FromSeconds(1), logger ?? NullLogger.Instance, Meter);
     }
 
     public FakeTimeProvider Time { get; } = new();
 
     public NodeClock Clock { get; }
+
+    public NodeMeter Meter { get; } = new();
 
     public AuthorityCaller Caller { get; }
 
@@ -30,7 +32,7 @@ internal sealed class FakeNode
         new(Begin<IRateLimiterProtocol>(), new RenewalTimer(Clock), whenUnavailable);
 
     public CircuitBreakerNode NewBreaker(Func<Exception, bool>? isFailure = null, CircuitFallback fallback = default) =>
-        new(Begin<ICircuitBreakerProtocol>(), new RenewalTimer(Clock), Observer, isFailure, fallback);
+        new(Begin<ICircuitBreakerProtocol>(), new RenewalTimer(Clock), Observer, isFailure, fallback, "this one");
 
     public BulkheadNode NewBulkhead() => new(Begin<IBulkheadProtocol>(), new RenewalTimer(Clock), Observer, "this one");
 

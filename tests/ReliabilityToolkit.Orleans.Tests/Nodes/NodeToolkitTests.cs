@@ -20,7 +20,8 @@ public sealed class NodeToolkitTests
             new Chance(new Random(1)),
             Guid.NewGuid(),
             new ReliabilityToolkitClientOptions { MaxCachedInstances = 1_000 },
-            NullLogger<NodeToolkit>.Instance);
+            NullLogger<NodeToolkit>.Instance,
+            _node.Meter);
     }
 
     [Fact]

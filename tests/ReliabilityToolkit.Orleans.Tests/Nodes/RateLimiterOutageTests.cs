@@ -1,4 +1,3 @@
-using System.Diagnostics.Metrics;
 using System.Threading.RateLimiting;
 
 namespace ReliabilityToolkit.Orleans.Tests;
@@ -26,7 +25,7 @@ public sealed class RateLimiterOutageTests
         (await _node.FinishAsync(() => limiter.TryAcquireAsync(400))).IsAcquired.Should().Be(isAdmitted);
         var foundOutAfter = _node.Elapsed;
 
-        using var counted = new Count();
+        using var book = new MeterBook(_node.Meter.Source);
         for (var i = 0; i < 50; i++)
         {
             Task<RateLimitLease>[] acquires = [limiter.TryAcquireAsync().AsTask(), limiter.AcquireAsync().AsTask()];
@@ -37,8 +36,8 @@ public sealed class RateLimiterOutageTests
 
         limiter.AttemptAcquire().IsAcquired.Should().Be(isAdmitted);
         (_node.Elapsed - foundOutAfter).Should().Be(TimeSpan.Zero);
-        counted.Of("admitted").Should().Be(isAdmitted ? 101 : 0);
-        counted.Of("refused").Should().Be(isAdmitted ? 0 : 101);
+        book.Of("limiter.decisions outcome=admitted policy=api source=fallback").Should().Be(isAdmitted ? 102 : 0);
+        book.Of("limiter.decisions outcome=authority_unavailable policy=api source=fallback").Should().Be(isAdmitted ? 0 : 102);
     }
 
     [Fact]
@@ -98,32 +97,5 @@ public sealed class RateLimiterOutageTests
             limiter.AttemptAcquire();
             _node.Time.Advance(TimeSpan.FromMilliseconds(10));
         }
-    }
-
-    // Of what happens on this thread; other tests count at the same meter.
-    private sealed class Count : IDisposable
-    {
-        private readonly MeterListener _listener = new();
-        private readonly Dictionary<string, long> _byOutcome = [];
-        private readonly int _thread = Environment.CurrentManagedThreadId;
-
-        public Count()
-        {
-            _listener.InstrumentPublished = static (instrument, listener) =>
-            {
-                if (instrument.Name == "reliability_toolkit.limiter.decided_alone")
-                    listener.EnableMeasurementEvents(instrument);
-            };
-            _listener.SetMeasurementEventCallback<long>((_, count, tags, _) =>
-            {
-                if (Environment.CurrentManagedThreadId == _thread)
-                    _byOutcome[(string)tags[0].Value!] = Of((string)tags[0].Value!) + count;
-            });
-            _listener.Start();
-        }
-
-        public long Of(string outcome) => _byOutcome.GetValueOrDefault(outcome);
-
-        public void Dispose() => _listener.Dispose();
     }
 }

@@ -174,7 +174,7 @@ public sealed class RateLimiterGrainTests : IDisposable
         var activation = new FakeActivation("rt.limiter", "api/key", _time);
         var clock = new NodeClock(_time);
         return (activation, activation.Create(() => new RateLimiterGrain(
-            clock, _source, new Chance(Random.Shared), FakeActivation.NoRecords(clock), _departures, new LogBook<RateLimiterGrain>())));
+            FakeActivation.Around(clock, _source, departures: _departures), new LogBook<RateLimiterGrain>())));
     }
 
     private Task<bool> TryAcquireAsync(int tokens) => _activation.TurnAsync(() => _grain.TryAcquireAsync(tokens));

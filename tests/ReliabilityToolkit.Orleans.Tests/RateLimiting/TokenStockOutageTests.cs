@@ -14,7 +14,7 @@ public sealed class TokenStockOutageTests
         var stock = InAnOutage(WhenUnavailable.Reject);
         var rejected = stock.Acquire(1, patience, At(1_001));
         (rejected.Fate, rejected.Reason).Should().Be((CallerFate.Refused, RefusalReason.AuthorityUnavailable));
-        stock.DecidedAlone.Should().Be((0, 2), "he for whom it was asked in vain is one of them");
+        rejected.Source.Should().Be(DecisionSource.Fallback);
         InAnOutage(WhenUnavailable.Admit).Acquire(1, patience, At(1_001)).Fate.Should().Be(CallerFate.AdmittedAlone);
         InAnOutage(WhenUnavailable.LocalShare).Acquire(1, patience, At(1_001)).Reason.Should()
             .Be(RefusalReason.AuthorityUnavailable, "it never heard of a share");

@@ -1,15 +1,15 @@
-using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ReliabilityToolkit.Orleans.Tests;
 
-public sealed class ConversationTests
+public sealed class ConversationTests : IDisposable
 {
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(1);
 
     private readonly FakeTimeProvider _time = new();
     private readonly RequestChannel _channel = new(new Guid(1, 2, 3, new byte[8]), 1);
     private readonly LogBook<ConversationTests> _log = new();
+    private readonly NodeMeter _meter = new();
     private readonly Peer _peer;
     private Conversation<Peer> _conversation;
 
@@ -18,6 +18,8 @@ public sealed class ConversationTests
         _peer = new Peer(_time);
         _conversation = NewConversation(new Random(1));
     }
+
+    public void Dispose() => _meter.Dispose();
 
     public static TheoryData<Exception> Unanswered => new(
         new TimeoutException(), new SiloUnavailableException(), new OperationCanceledException("the runtime's own"));
@@ -260,14 +262,15 @@ public sealed class ConversationTests
     [Fact]
     public async Task Outage_IsLoggedOnceWhenItBeginsAndOnceWhenItEndsAndEachCallIsCounted()
     {
-        var unanswered = 0L;
-        using var listener = Listen("reliability_toolkit.calls.unanswered", count => unanswered += count);
+        using var book = new MeterBook(_meter.Source);
         _peer.GoesOut();
         for (var i = 0; i < 3; i++)
             await Failing<AuthorityUnavailableException>(() => Ask());
         await Failing<AuthorityUnavailableException>(() => Call());
         _log.Lines.Should().Equal("Warning: The authority of api/key does not answer. Further failures are not logged until it does.");
-        unanswered.Should().BeGreaterThanOrEqualTo(4, "other tests of this process count, too");
+        book.Of("calls.unanswered kind=bulkhead policy=api").Should().Be(7, "three were taken back, in vain");
+        var calls = book.Of("calls kind=bulkhead policy=api");
+        book.Of("calls.repeated kind=bulkhead policy=api").Should().Be(calls - 7, "all but the first of each");
 
         _peer.Answers(7, 7);
         await Finish(() => Ask());
@@ -284,15 +287,14 @@ public sealed class ConversationTests
     [Fact]
     public void Tell_WhatCannotBeTold_IsLoggedCountedAndKeptFromTheCaller()
     {
-        var untold = 0L;
-        using var listener = Listen("reliability_toolkit.calls.untold", count => untold += count);
+        using var book = new MeterBook(_meter.Source);
         _conversation.Tell(ValueTask.FromException(new InvalidOperationException("a bug")));
         _log.Lines.Should().Equal("Warning: Something could not be told to the authority of api/key.");
         _conversation.Tell(ValueTask.FromException(new AuthorityUnavailableException("api/key", CallTimeout, null)));
         _log.Lines.Should().HaveCount(1, "an outage has a line of its own");
         _conversation.Tell(ValueTask.FromException(new InvalidOperationException("another")));
         _log.Lines.Should().HaveCount(2);
-        untold.Should().BeGreaterThanOrEqualTo(3);
+        book.Of("calls.untold kind=bulkhead policy=api").Should().Be(3);
     }
 
     [Fact]
@@ -300,7 +302,7 @@ public sealed class ConversationTests
     {
         // One timer serves many callers, and must not keep what the first of them had in an AsyncLocal.
         var time = new ContextWatch();
-        var caller = new AuthorityCaller(new NodeClock(time), new Chance(new Random(1)), CallTimeout, _log);
+        var caller = new AuthorityCaller(new NodeClock(time), new Chance(new Random(1)), CallTimeout, _log, _meter);
         var conversation = new Conversation<Peer>(new ResourceName("api", null), _peer, caller, _channel);
         _peer.Answers(7, new TimeoutException(), 7);
         await conversation.AskAsync(1, Question, CancellationToken.None);
@@ -325,7 +327,11 @@ public sealed class ConversationTests
         _conversation.CallAsync(new RequestId(default, 0, 0, 0, 0), static (peer, id) => peer.AskAsync(id), cancellationToken);
 
     private Conversation<Peer> NewConversation(Random random) =>
-        new(new ResourceName("api", "key"), _peer, new AuthorityCaller(new NodeClock(_time), new Chance(random), CallTimeout, _log), _channel);
+        new(
+            new ResourceName("api", "key"),
+            _peer,
+            new AuthorityCaller(new NodeClock(_time), new Chance(random), CallTimeout, _log, _meter),
+            _channel);
 
     private async Task<T> Finish<T>(Func<ValueTask<T>> call, TimeSpan? step = null)
     {
@@ -357,19 +363,6 @@ public sealed class ConversationTests
         var next = _channel.Open();
         _channel.Close(next);
         return (next.OldestOpen, next.Slot) == (next.Sequence, 0);
-    }
-
-    private static MeterListener Listen(string name, Action<long> onCount)
-    {
-        var listener = new MeterListener
-        {
-            InstrumentPublished = (
-            instrument, it) =>
-            { if (instrument.Name == name) it.EnableMeasurementEvents(instrument); }
-        };
-        listener.SetMeasurementEventCallback<long>((_, count, _, _) => onCount(count));
-        listener.Start();
-        return listener;
     }
 
     /// <summary>An authority that answers as it was told to: a number, an exception, or never. Zero is the void answer.</summary>
