@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
@@ -8,16 +10,19 @@ namespace ReliabilityToolkit.Orleans;
 /// The operation is invoked afresh for each attempt. The last error reaches the caller unchanged. Cancellation ends a wait at once and is never
 /// retried. Where the error is a <see cref="ReliabilityException"/> that knows a RetryAfter, that is waited for first and the jittered delay comes on
 /// top, so that all who were turned away with the same RetryAfter do not come back in the same instant. A <see cref="RetryOptions.RetryIf"/> that
-/// throws says no.
+/// throws says no. Retries are bounded by a <see cref="RetryBudget"/> as a share of the calls.
 /// </remarks>
-public sealed class Retry
+public sealed partial class Retry
 {
     private readonly int _maxAttempts;
     private readonly TimeSpan _baseDelay;
     private readonly TimeSpan _maxDelay;
-    private readonly Func<Exception, bool>? _retryIf;
+    private readonly Func<Exception, bool> _retryIf;
+    private readonly RetryBudget? _budget;
+    private readonly ILogger? _logger;
     private readonly NodeClock _clock;
     private readonly Random _random;
+    private int _hasPredicateFailed;
 
     /// <summary>A retry with these options, read once.</summary>
     /// <param name="options">Absent: the defaults.</param>
@@ -31,7 +36,7 @@ public sealed class Retry
         _maxAttempts = options.MaxAttempts;
         _baseDelay = options.BaseDelay;
         _maxDelay = options.MaxDelay;
-        _retryIf = options.RetryIf;
+        (_retryIf, _budget, _logger) = (options.RetryIf ?? RetryOptions.CanSucceed, options.Budget, options.Logger);
         _clock = new NodeClock(options.TimeProvider);
         _random = options.Random;
     }
@@ -51,6 +56,7 @@ public sealed class Retry
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled<TResult>(cancellationToken);
 
+        _budget?.NoteCall();
         ValueTask<TResult> first;
         try
         {
@@ -117,8 +123,16 @@ public sealed class Retry
             {
                 if (attempts >= _maxAttempts || cancellationToken.IsCancellationRequested || !MayRetry(e))
                     throw;
+                if (_budget is not null && !await _budget.TryTakeAsync(_logger, cancellationToken).ConfigureAwait(true))
+                {
+                    RetryMeter.OverBudget.Add(1);
+                    throw;
+                }
+
                 delay = DelayAfter(attempts, e);
             }
+
+            RetryMeter.Repeated.Add(1);
 
             // The operation is the caller's code: it runs where he called, in a grain on the grain's own scheduler.
             await _clock.WaitAsync(delay, cancellationToken).ConfigureAwait(true);
@@ -130,10 +144,12 @@ public sealed class Retry
     {
         try
         {
-            return _retryIf?.Invoke(error) ?? true;
+            return _retryIf(error);
         }
-        catch (Exception)
+        catch (Exception e)
         {
+            if (_logger is not null && Interlocked.Exchange(ref _hasPredicateFailed, 1) == 0)
+                LogPredicateFailed(_logger, e);
             return false;
         }
     }
@@ -145,6 +161,10 @@ public sealed class Retry
             ? floor + jittered
             : jittered;
     }
+
+    [LoggerMessage(
+        EventId = 114, Level = LogLevel.Error, Message = "RetryIf has thrown; the error is not retried. Not logged again for this retry.")]
+    private static partial void LogPredicateFailed(ILogger logger, Exception exception);
 
     // A ValueTask may stand on a source that is used again once its result has been taken: it must be taken, exactly once, also where nobody wants
     // it.

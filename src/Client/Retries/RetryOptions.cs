@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>How often and after what delays <see cref="Retry"/> tries again.</summary>
@@ -20,10 +22,26 @@ public sealed class RetryOptions
     public TimeSpan MaxDelay { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Which errors are worth another attempt; where it throws, that one is not. Default: every error. The caller's own cancellation is never retried
-    /// and never asked about.
+    /// Which errors are worth another attempt; where it throws, that one is not. Default: <see cref="CanSucceed"/>. The caller's own cancellation is
+    /// never retried and never asked about.
     /// </summary>
     public Func<Exception, bool>? RetryIf { get; set; }
+
+    /// <summary>
+    /// How many retries there may be for the calls that are made; when it is used up, the error reaches the caller without another attempt. Default:
+    /// a budget of these options' own, of 20 % of the calls and 10 a second. Null: no bound.
+    /// </summary>
+    public RetryBudget? Budget { get; set; } = new();
+
+    /// <summary>Hears of a <see cref="RetryIf"/> or a shared budget that throws, once. Default: nobody does.</summary>
+    public ILogger? Logger { get; set; }
+
+    /// <summary>
+    /// False for errors that no repetition mends: an <see cref="UnknownPolicyException"/>, an <see cref="ArgumentException"/>, a
+    /// <see cref="NotSupportedException"/>, a <see cref="NotImplementedException"/>. To be built upon in a <see cref="RetryIf"/> of one's own.
+    /// </summary>
+    public static bool CanSucceed(Exception error) =>
+        error is not (UnknownPolicyException or ArgumentException or NotSupportedException or NotImplementedException);
 
     /// <summary>The clock of the delays. Default: the system's.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;

@@ -342,7 +342,7 @@ public sealed class RetryTests
 
     private Retry NewRetry(Action<RetryOptions>? configure = null)
     {
-        var options = new RetryOptions { TimeProvider = _time, Random = new Random(1) };
+        var options = new RetryOptions { TimeProvider = _time, Random = new Random(1), Budget = null };
         configure?.Invoke(options);
         return new Retry(options);
     }
