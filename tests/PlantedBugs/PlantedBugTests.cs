@@ -36,6 +36,9 @@ public sealed class PlantedBugTests
             Held,
             "(_levelSeen, _lookedAt) = (Math.Min(tokens, grant.Room), now);",
             "_levelSeen = Math.Min(tokens, grant.Room);"),
+        new("More comes back than there is room for", "Sum", Held, "var back = Math.Min(tokens, space);", "var back = Room > 0 ? tokens : 0;"),
+        new("Room that is kept free is filled by what comes back", "Sum", Held, "Math.Max(Room - _keptFree - left, 0);", "Math.Max(Room - left, 0);"),
+        new("A part that what came back has filled keeps what it had begun to earn", "Sum", Held, "if (back == space)", "if (back < 0)", Near: 1240),
         new(
             "An ended part is still spent",
             "Term",

@@ -114,8 +114,8 @@ public sealed class PlantedBulkheadBugTests
             "A node's own waiters do not count against the queue",
             "Queue",
             Ledger,
-            "_policy.QueueLimit - (_line.Callers - loan.Waiting), idle",
-            "_policy.QueueLimit, idle"),
+            "_policy.Places - (_line.Callers - loan.Waiting), idle",
+            "_policy.Places, idle"),
         new(
             "A silent authority keeps callers waiting",
             "R1 of bulkheads",

@@ -30,6 +30,9 @@ internal sealed class Books(World world, SimulatedAuthority authority, RateLimit
     /// <summary>Tokens have been taken from a part that it lent, or given by itself, at this (true) time.</summary>
     public void Admitted(int tokens, Instant at) => _ceiling.Take(tokens, at);
 
+    /// <summary>Tokens have come back, in units of which one costs the policy's period.</summary>
+    public void Returned(Int128 units) => _ceiling.Return(units, world.Now);
+
     /// <summary>How often tokens, room or rate have moved between the rest and a part.</summary>
     public long Moves { get; private set; }
 

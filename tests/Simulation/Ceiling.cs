@@ -10,6 +10,7 @@ namespace ReliabilityToolkit.Orleans.Simulation;
 internal sealed class Ceiling(string promise, RateLimiterPolicy policy, bool remembers = true)
 {
     private readonly List<Event> _events = [];
+    private bool _hasReturned;
     private IdealBucket _ideal = new(policy);
 
     public Int128 LevelAt(Instant now) => _ideal.LevelAt(now);
@@ -18,15 +19,24 @@ internal sealed class Ceiling(string promise, RateLimiterPolicy policy, bool rem
 
     public void Take(int tokens, Instant at) => Add(new Event(at, tokens, null, 0));
 
+    /// <summary>Something has come back, in units of the ideal bucket.</summary>
+    public void Return(Int128 units, Instant at)
+    {
+        _hasReturned = true;
+        Add(new Event(at, 0, null, 0, units));
+    }
+
     /// <summary>Another policy of the same period, with the tokens that are there.</summary>
     public void ChangeTo(RateLimiterPolicy policy, Instant at) => Add(new Event(at, 0, policy, 0));
 
     /// <summary>So many tokens more, until the policy changes, or is told again.</summary>
     public void Raise(int tokens, Instant at) => Add(new Event(at, 0, null, tokens));
 
-    /// <summary>All of it again, in unbounded integers; for one that was never raised.</summary>
+    /// <summary>All of it again, in unbounded integers; for one that was never raised, and where nothing has come back.</summary>
     public void Replay()
     {
+        if (_hasReturned)
+            return;
         var policies = _events.Where(each => each.Policy is not null).Select(each => (each.At, each.Policy!)).Prepend((default, policy)).ToList();
         if (IdealBucket.FirstExcess(policies, _events.Where(each => each.Policy is null).Select(each => (each.At, each.Tokens))) is { } excess)
             throw new BrokenPromiseException(promise, $"by replay one too many at {TimeSpan.FromTicks(excess.At.Ticks)}");
@@ -61,11 +71,13 @@ internal sealed class Ceiling(string promise, RateLimiterPolicy policy, bool rem
             _ideal.ChangeTo(happened.Policy, happened.At);
         else if (happened.Raised > 0)
             _ideal.Raise(happened.Raised, happened.At);
+        else if (happened.Returned > 0)
+            _ideal.Return(happened.Returned, happened.At);
         else
             _ideal.Take(happened.Tokens, happened.At);
         if (_ideal.LevelAt(happened.At) < 0)
             throw new BrokenPromiseException(promise, $"one too many at {TimeSpan.FromTicks(happened.At.Ticks)}");
     }
 
-    private readonly record struct Event(Instant At, int Tokens, RateLimiterPolicy? Policy, int Raised);
+    private readonly record struct Event(Instant At, int Tokens, RateLimiterPolicy? Policy, int Raised, Int128 Returned = default);
 }

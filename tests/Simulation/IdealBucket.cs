@@ -30,6 +30,13 @@ internal sealed class IdealBucket(RateLimiterPolicy policy)
     /// <summary>Takes the tokens whether they are there or not.</summary>
     public void Take(int tokens, Instant now) => Set(LevelAt(now) - ((Int128)tokens * _policy.Period.Ticks), now);
 
+    /// <summary>Some come back; what is above the bucket is lost.</summary>
+    public void Return(Int128 units, Instant now)
+    {
+        var level = LevelAt(now);
+        Set(Int128.Max(level, Int128.Min(level + units, _capacity)), now);
+    }
+
     /// <summary>When the level will be zero again that is below it; else now.</summary>
     public TimeSpan OwedFor(Instant now)
     {

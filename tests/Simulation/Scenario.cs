@@ -62,6 +62,9 @@ internal sealed record Scenario
     /// <summary>For how many milliseconds they have patience, in the mean; 0: for ever.</summary>
     public double Patience { get; init; }
 
+    /// <summary>The share of what was taken from parts that turns out to have cost nothing, within a second.</summary>
+    public double Refunds { get; init; }
+
     /// <summary>How long, in seconds.</summary>
     public double Seconds { get; init; } = 5;
 
@@ -171,7 +174,9 @@ internal sealed record Scenario
         var lines = (scenario.Nodes + 1) * scenario.QueueLimit * most; // tokens for which somebody may wait at the end
         scenario = scenario with { MostTokens = most, Drain = 3 + (1.0 * lines / rate) };
         scenario = scenario.OnRecord(new Chances(seed ^ 0x4EC0_4D5E));
-        return chances.Is(0.1) ? scenario.WithoutFaults() with { Traffic = Traffic.ComingBack, Attempts = 0, Waiters = 0 }
+        var refunds = new Chances(seed ^ 0x5EFD);
+        scenario = scenario with { Refunds = refunds.Is(0.3) ? refunds.Next() : 0 };
+        return chances.Is(0.1) ? scenario.WithoutFaults() with { Traffic = Traffic.ComingBack, Attempts = 0, Waiters = 0, Refunds = 0 }
             : chances.Is(0.1) ? scenario.WithoutFaults() : scenario;
 
         double Some(double least, double most) => chances.Is(0.4) ? least + (chances.Next() * (most - least)) : 0;

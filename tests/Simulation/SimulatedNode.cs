@@ -112,6 +112,19 @@ internal sealed class SimulatedNode
         Follow();
     }
 
+    /// <summary>What was taken from its part turns out to have cost nothing.</summary>
+    public void OnRefund(int tokens)
+    {
+        Stock.Advance(Clock);
+        Follow(); // who is served from the part as it was is booked as such
+        var epoch = Stock.Part.Epoch;
+        var back = Stock.Refund(tokens, Clock);
+        _world.Refunded(epoch, back);
+        Follow();
+        if (back < tokens)
+            _world.Send(tokens - back);
+    }
+
     public void OnTimer()
     {
         if (_timerAt > _world.Now)

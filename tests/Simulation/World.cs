@@ -12,6 +12,7 @@ internal sealed class World
 
     private readonly Agenda _agenda = new();
     private readonly Chances _chances;
+    private readonly Chances _refunds;
     private readonly SimulatedNode[] _nodes;
     private readonly double[] _rates;
     private readonly List<SimulatedAuthority> _authorities = [];
@@ -42,6 +43,7 @@ internal sealed class World
     {
         (Scenario, Shares, _held) = (scenario, shares, held);
         _chances = new Chances(scenario.Seed);
+        _refunds = new Chances(~scenario.Seed);
         _policy = scenario.Policy();
         Central = new IdealBucket(_policy);
         _whole = new Ceiling("L1 over all", _policy, scenario.ChecksBooks);
@@ -196,6 +198,38 @@ internal sealed class World
         if (at == Now && Scenario.ChecksBooks)
             lender.Books.CheckTerm(node);
         Admitted(lender, tokens, at);
+        if (Scenario.Refunds == 0 || !_refunds.Is(Scenario.Refunds))
+            return;
+        Plan(TimeSpan.FromSeconds(_refunds.Next()), () =>
+        {
+            if (!node.IsGone && !node.IsPaused(out _))
+                node.OnRefund(tokens);
+        });
+    }
+
+    /// <summary>Tokens have come back to a part that one of the authorities lent.</summary>
+    public void Refunded(long epoch, int tokens)
+    {
+        if (tokens > 0)
+            Returned(_authorities.Find(authority => authority.Epoch == epoch)!, (Int128)tokens * _policy.Period.Ticks);
+    }
+
+    /// <summary>Tokens for which a part had no room come back to the authority, if the message gets there.</summary>
+    public void Send(int refund)
+    {
+        if (AreThereFaults && _refunds.Is(Scenario.Loss))
+            return;
+        Plan(TimeSpan.FromMilliseconds(Scenario.RoundTrip / 2), () =>
+        {
+            var authority = Authority;
+            if (!authority.MayDecide)
+                return;
+            authority.Ledger.Describe(Now);
+            var before = authority.Ledger.Rest.Units;
+            authority.Ledger.Refund(refund, Now);
+            var scale = authority.Ledger.Rest.Cost / _policy.Period.Ticks;
+            Returned(authority, (authority.Ledger.Rest.Units - before + scale - 1) / scale);
+        });
     }
 
     /// <summary>Tokens were given by an authority itself.</summary>
@@ -253,6 +287,14 @@ internal sealed class World
         if (Scenario.LivesOn && Scenario.Durability != Durability.Fenced)
             return; // of two that live at once nothing is promised but what each promises by itself
         _whole.Take(tokens, at);
+    }
+
+    private void Returned(SimulatedAuthority authority, Int128 units)
+    {
+        if (Scenario.ChecksBooks)
+            authority.Books.Returned(units);
+        if (!Scenario.LivesOn || Scenario.Durability == Durability.Fenced)
+            _whole.Return(units, Now);
     }
 
     private void PassUntil(Instant at)

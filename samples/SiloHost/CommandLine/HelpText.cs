@@ -40,6 +40,8 @@ internal static class HelpText
             curl -i {{Url(options)}}/orders/tenant-1
           More orders than the tenant's limit allows (429), with no more at once than the bulkhead holds:
             curl -s -o /dev/null -w '%{http_code}\n' --parallel --parallel-max 15 '{{Url(options)}}/orders/tenant-1?[1-400]' | sort | uniq -c
+          Two limits on one endpoint, by ASP.NET Core's middleware (429 with RateLimit header fields from the sixth on):
+            curl -i '{{Url(options)}}/reports/tenant-1?[1-6]'
           Break the downstream and watch the circuit open; mend it:
             curl -X PUT {{Url(options)}}/downstream --json '{"failureRate":1,"latencyMs":20}'
             curl -X PUT {{Url(options)}}/downstream --json '{"failureRate":0,"latencyMs":20}'
@@ -49,6 +51,7 @@ internal static class HelpText
             curl {{Url(options)}}/breakers/payments
             curl -X POST {{Url(options)}}/breakers/payments/trip     (or isolate, reset; .../payments/KEY/trip for one key)
             curl {{Url(options)}}/health
+            curl {{Url(options)}}/metrics     (and all of it to an OTLP endpoint, where OTEL_EXPORTER_OTLP_ENDPOINT names one)
           Another instance, in another terminal; all limits are shared with it:
             {{Run}} {{Joining(options)}}
           Load on the limiters, with a check that none is exceeded:

@@ -9,6 +9,7 @@ internal static class Endpoints
     {
         app.MapHealthChecks("/health");
         app.MapPrometheusScrapingEndpoint();
+        app.MapReports();
         var api = app.MapGroup("").AddEndpointFilter<RefusalsAsProblems>();
         api.MapGet("/orders/{tenant}", (string tenant, OrderPipeline pipeline, CancellationToken aborted) => pipeline.PlaceAsync(tenant, aborted));
         MapDownstream(api);

@@ -58,6 +58,7 @@ internal static class ServerMode
         builder.Services.AddSingleton<OrderPipeline>();
         builder.Services.AddHealthChecks().AddCheck<SiloHealthCheck>("silo").AddReliabilityToolkit();
         builder.AddTelemetry();
+        builder.Services.AddReportLimits();
         builder.Services.Configure<RouteHandlerOptions>(handlers => handlers.ThrowOnBadRequest = true); // so that the problem says what is bad
         builder.Services.AddProblemDetails(problems => problems.CustomizeProblemDetails = SayWhatIsBad);
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter()));
@@ -68,6 +69,8 @@ internal static class ServerMode
             StatusCodeSelector = e => e is BadHttpRequestException bad ? bad.StatusCode : StatusCodes.Status500InternalServerError,
         });
         app.UseStatusCodePages();
+        app.UseRouting();
+        app.UseRateLimiter();
         app.MapSample();
         return app;
     }

@@ -52,6 +52,25 @@ public interface IBulkheadGrain : IGrainWithStringKey
     [Alias("Reopen")]
     ValueTask ReopenAsync();
 
+    /// <summary>
+    /// Gives this name a policy of its own, in place of the configured one, until it is cleared: what was spent, lent or counted stays so. It is
+    /// recorded where records are kept, and else lasts as long as the activation. <c>Durability</c> and <c>RecordLate</c> stay those configured.
+    /// </summary>
+    /// <param name="policy">The whole policy.</param>
+    /// <param name="version">
+    /// 1 and above: what was set or cleared with a higher one stays. A time, or a number that whoever administers counts up.
+    /// </param>
+    /// <returns>Whether it is in force: false where a newer one is.</returns>
+    /// <exception cref="ArgumentException">The policy has faults; the message tells all of them, and nothing has changed.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The version is below 1.</exception>
+    [Alias("SetPolicy")]
+    ValueTask<bool> SetPolicyAsync(BulkheadPolicy policy, long version);
+
+    /// <summary>The configured policy holds again. That it was cleared, and with which version, is remembered.</summary>
+    /// <inheritdoc cref="SetPolicyAsync"/>
+    [Alias("ClearPolicy")]
+    ValueTask<bool> ClearPolicyAsync(long version);
+
     /// <summary>Reads the bulkhead; changes nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<BulkheadStatus> GetStatusAsync();
@@ -59,7 +78,10 @@ public interface IBulkheadGrain : IGrainWithStringKey
 
 /// <summary>The answer to a direct acquire.</summary>
 /// <param name="IsAcquired">Whether the slots are held.</param>
-/// <param name="Permit">The number to renew and release by; 0 where nothing is held. Later permits of one activation have higher numbers.</param>
+/// <param name="Permit">
+/// The number to renew and release by; 0 where nothing is held, in shadow mode also of one who would be refused. Later permits of one activation have
+/// higher numbers.
+/// </param>
 /// <param name="ValidFor">How long it is held without renewal, counted from the answer; count it from before you asked.</param>
 /// <param name="Reason">Why it was refused.</param>
 [GenerateSerializer, Immutable, Alias("rt.SlotPermit")]
@@ -76,6 +98,7 @@ public readonly record struct SlotPermit(
 /// <param name="IsClosed">Whether acquires fail.</param>
 /// <param name="HighWaterMark">The most slots that were held at once, since the grain was activated.</param>
 /// <param name="Holders">Who holds slots.</param>
+/// <param name="PolicyVersion">Of its own policy, or of the clearing of that; 0: it never had one.</param>
 [GenerateSerializer, Immutable, Alias("rt.BulkheadStatus")]
 public readonly record struct BulkheadStatus(
     [property: Id(0)] int Capacity,
@@ -83,7 +106,8 @@ public readonly record struct BulkheadStatus(
     [property: Id(2)] int Waiting,
     [property: Id(3)] bool IsClosed,
     [property: Id(4)] int HighWaterMark,
-    [property: Id(5)] IReadOnlyList<BulkheadHolder> Holders);
+    [property: Id(5)] IReadOnlyList<BulkheadHolder> Holders,
+    [property: Id(6)] long PolicyVersion = 0);
 
 /// <summary>A node that holds slots, or a caller without the client library.</summary>
 /// <param name="NodeName">See <c>ReliabilityToolkitClientOptions.NodeName</c>; null: a caller without the client library.</param>

@@ -21,6 +21,12 @@ internal interface IBulkheadProtocol : IGrainWithStringKey
     [Alias("Command")]
     ValueTask<Obedience> CommandAsync(SlotOrder order);
 
+    /// <summary>
+    /// Gives the name a policy of its own, or the configured one again. Safe to repeat: see <see cref="IBulkheadGrain.SetPolicyAsync"/>.
+    /// </summary>
+    [Alias("SetPolicy")]
+    ValueTask<bool> SetPolicyAsync(PolicyOverride<BulkheadPolicy> order);
+
     /// <summary>Reads the bulkhead; changes nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<BulkheadStatus> GetStatusAsync();

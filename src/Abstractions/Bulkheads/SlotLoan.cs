@@ -55,6 +55,7 @@ internal readonly record struct SlotsAsk([property: Id(0)] int Slots, [property:
 /// <param name="IsClosed">Whether acquires fail.</param>
 /// <param name="Capacity">The policy's.</param>
 /// <param name="MaxWait">The policy's; null: no end.</param>
+/// <param name="IsShadow">A refusal is to be counted only.</param>
 [GenerateSerializer, Immutable, Alias("rt.SlotsGrant")]
 internal readonly record struct SlotsGrant(
     [property: Id(0)] long Sequence,
@@ -70,4 +71,5 @@ internal readonly record struct SlotsGrant(
     [property: Id(10)] int Idle,
     [property: Id(11)] bool IsClosed,
     [property: Id(12)] int Capacity,
-    [property: Id(13)] TimeSpan? MaxWait);
+    [property: Id(13)] TimeSpan? MaxWait,
+    [property: Id(14)] bool IsShadow = false);

@@ -5,7 +5,7 @@ namespace ReliabilityToolkit.Orleans;
 /// when at most <see cref="HalfOpenMaxCalls"/> trials are under way in the cluster, that many successes close it, and one failure opens it again.
 /// </summary>
 [GenerateSerializer, Immutable, Alias("rt.CircuitBreakerPolicy")]
-public sealed class CircuitBreakerPolicy : IDurablePolicy
+public sealed class CircuitBreakerPolicy : ICommonPolicy
 {
     private static readonly TimeSpan Day = TimeSpan.FromDays(1);
     private static readonly TimeSpan Millisecond = TimeSpan.FromMilliseconds(1);
@@ -95,6 +95,13 @@ public sealed class CircuitBreakerPolicy : IDurablePolicy
     /// </summary>
     [Id(14)]
     public bool RecordLate { get; set; }
+
+    /// <summary>
+    /// Shadow mode, where false: everything is decided and counted, and nobody is refused or made to wait, also by a kill switch. To try a limit out
+    /// on live traffic (Envoy calls it shadow mode). Default true.
+    /// </summary>
+    [Id(15)]
+    public bool Enforce { get; set; } = true;
 
     /// <summary>Every fault of this policy, one sentence each; empty where there is none.</summary>
     public IReadOnlyList<string> Validate()

@@ -44,6 +44,25 @@ public interface ICircuitBreakerGrain : IGrainWithStringKey
     [Alias("Reset")]
     ValueTask ResetAsync(string? reason = null);
 
+    /// <summary>
+    /// Gives this name a policy of its own, in place of the configured one, until it is cleared: what was spent, lent or counted stays so. It is
+    /// recorded where records are kept, and else lasts as long as the activation. <c>Durability</c> and <c>RecordLate</c> stay those configured.
+    /// </summary>
+    /// <param name="policy">The whole policy.</param>
+    /// <param name="version">
+    /// 1 and above: what was set or cleared with a higher one stays. A time, or a number that whoever administers counts up.
+    /// </param>
+    /// <returns>Whether it is in force: false where a newer one is.</returns>
+    /// <exception cref="ArgumentException">The policy has faults; the message tells all of them, and nothing has changed.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The version is below 1.</exception>
+    [Alias("SetPolicy")]
+    ValueTask<bool> SetPolicyAsync(CircuitBreakerPolicy policy, long version);
+
+    /// <summary>The configured policy holds again. That it was cleared, and with which version, is remembered.</summary>
+    /// <inheritdoc cref="SetPolicyAsync"/>
+    [Alias("ClearPolicy")]
+    ValueTask<bool> ClearPolicyAsync(long version);
+
     /// <summary>Reads the state; counts nothing and admits nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<CircuitBreakerStatus> GetStatusAsync();
@@ -133,7 +152,11 @@ public readonly record struct CircuitPass(
     [property: Id(1)] long Generation,
     [property: Id(2)] long Trial,
     [property: Id(3)] TimeSpan? RetryAfter,
-    [property: Id(4)] CircuitState State);
+    [property: Id(4)] CircuitState State)
+{
+    /// <summary>In shadow mode, for one who would be refused: what becomes of his call does not count.</summary>
+    internal static CircuitPass Shadow(CircuitState state) => new(true, long.MinValue, 0, null, state);
+}
 
 /// <summary>A breaker at one instant.</summary>
 /// <param name="State">What it does with calls.</param>
@@ -145,6 +168,7 @@ public readonly record struct CircuitPass(
 /// <param name="Reason">What was said with the kill switch that made it so.</param>
 /// <param name="Share">The share of calls that is admitted while closed: 1, or less where calls are shed.</param>
 /// <param name="Nodes">Nodes that admit calls by a verdict of theirs, as far as the authority can tell.</param>
+/// <param name="PolicyVersion">Of its own policy, or of the clearing of that; 0: it never had one.</param>
 [GenerateSerializer, Immutable, Alias("rt.CircuitBreakerStatus")]
 public readonly record struct CircuitBreakerStatus(
     [property: Id(0)] CircuitState State,
@@ -155,7 +179,8 @@ public readonly record struct CircuitBreakerStatus(
     [property: Id(5)] CircuitCause Cause,
     [property: Id(6)] string? Reason,
     [property: Id(7)] double Share,
-    [property: Id(8)] int Nodes);
+    [property: Id(8)] int Nodes,
+    [property: Id(9)] long PolicyVersion = 0);
 
 /// <summary>What became of a kill switch by the time that it returned: no node admits a call by what it was told before.</summary>
 /// <param name="Acknowledged">Nodes that have said that they know.</param>

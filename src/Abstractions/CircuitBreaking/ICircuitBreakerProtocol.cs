@@ -21,6 +21,12 @@ internal interface ICircuitBreakerProtocol : IGrainWithStringKey
     [Alias("Command")]
     ValueTask<Obedience> CommandAsync(CircuitOrder order);
 
+    /// <summary>
+    /// Gives the name a policy of its own, or the configured one again. Safe to repeat: see <see cref="ICircuitBreakerGrain.SetPolicyAsync"/>.
+    /// </summary>
+    [Alias("SetPolicy")]
+    ValueTask<bool> SetPolicyAsync(PolicyOverride<CircuitBreakerPolicy> order);
+
     /// <summary>Reads the state; counts nothing and admits nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<CircuitBreakerStatus> GetStatusAsync();

@@ -10,7 +10,7 @@ internal sealed class PolicyFaults
     public IReadOnlyList<string> All => _faults;
 
     /// <summary>What all policies say of their records.</summary>
-    public void OfRecords(IDurablePolicy policy)
+    public void OfRecords(ICommonPolicy policy)
     {
         Unless(policy.Durability is null || Enum.IsDefined(policy.Durability.Value), nameof(policy.Durability), policy.Durability ?? default,
             "Volatile, Durable or Fenced");

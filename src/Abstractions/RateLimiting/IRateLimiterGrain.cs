@@ -28,6 +28,25 @@ public interface IRateLimiterGrain : IGrainWithStringKey
     [Alias("Acquire")]
     ValueTask<bool> AcquireAsync(int tokens = 1, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Gives this name a policy of its own, in place of the configured one, until it is cleared: what was spent, lent or counted stays so. It is
+    /// recorded where records are kept, and else lasts as long as the activation. <c>Durability</c> and <c>RecordLate</c> stay those configured.
+    /// </summary>
+    /// <param name="policy">The whole policy.</param>
+    /// <param name="version">
+    /// 1 and above: what was set or cleared with a higher one stays. A time, or a number that whoever administers counts up.
+    /// </param>
+    /// <returns>Whether it is in force: false where a newer one is.</returns>
+    /// <exception cref="ArgumentException">The policy has faults; the message tells all of them, and nothing has changed.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The version is below 1.</exception>
+    [Alias("SetPolicy")]
+    ValueTask<bool> SetPolicyAsync(RateLimiterPolicy policy, long version);
+
+    /// <summary>The configured policy holds again. That it was cleared, and with which version, is remembered.</summary>
+    /// <inheritdoc cref="SetPolicyAsync"/>
+    [Alias("ClearPolicy")]
+    ValueTask<bool> ClearPolicyAsync(long version);
+
     /// <summary>Reads the level; changes nothing.</summary>
     [Alias("GetStatus")]
     ValueTask<RateLimiterStatus> GetStatusAsync();
@@ -43,10 +62,12 @@ public interface IRateLimiterGrain : IGrainWithStringKey
 /// <param name="TokensPerPeriod">Tokens that accrue in each <paramref name="Period"/>.</param>
 /// <param name="Period">The time in which they accrue.</param>
 /// <param name="Waiting">Acquires that wait for their instant.</param>
+/// <param name="PolicyVersion">Of its own policy, or of the clearing of that; 0: it never had one.</param>
 [GenerateSerializer, Immutable, Alias("rt.RateLimiterStatus")]
 public readonly record struct RateLimiterStatus(
     [property: Id(0)] long AvailableTokens,
     [property: Id(1)] long Burst,
     [property: Id(2)] long TokensPerPeriod,
     [property: Id(3)] TimeSpan Period,
-    [property: Id(4)] int Waiting);
+    [property: Id(4)] int Waiting,
+    [property: Id(5)] long PolicyVersion = 0);

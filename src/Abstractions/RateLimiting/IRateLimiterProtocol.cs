@@ -24,9 +24,20 @@ internal interface IRateLimiterProtocol : IGrainWithStringKey
     [Alias("Cancel")]
     ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation);
 
+    /// <summary>Takes tokens back that were spent in vain; those for which there is no room are lost.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1.</exception>
+    [Alias("Refund")]
+    ValueTask<Acknowledgement> RefundAsync(TokenRefund refund);
+
     /// <summary>Fills the bucket; promised instants stay.</summary>
     [Alias("Reset")]
     ValueTask<Acknowledgement> ResetAsync(RequestId id);
+
+    /// <summary>
+    /// Gives the name a policy of its own, or the configured one again. Safe to repeat: see <see cref="IRateLimiterGrain.SetPolicyAsync"/>.
+    /// </summary>
+    [Alias("SetPolicy")]
+    ValueTask<bool> SetPolicyAsync(PolicyOverride<RateLimiterPolicy> order);
 
     /// <summary>Reads the level; changes nothing.</summary>
     [Alias("GetStatus")]
@@ -55,6 +66,10 @@ internal readonly record struct TokenRequest(
 [GenerateSerializer, Immutable, Alias("rt.TokenCancellation")]
 internal readonly record struct TokenCancellation([property: Id(0)] RequestId Id);
 
+/// <summary>"So many tokens of those that I got cost nothing after all."</summary>
+[GenerateSerializer, Immutable, Alias("rt.TokenRefund")]
+internal readonly record struct TokenRefund([property: Id(0)] RequestId Id, [property: Id(1)] int Tokens);
+
 /// <summary>The answer: yours after <paramref name="ReadyAfter"/> (zero: now), or no, and come back after <paramref name="RetryAfter"/>.</summary>
 /// <param name="IsGranted">Yes or no.</param>
 /// <param name="ReadyAfter">Of a yes: counted from the answer.</param>
@@ -65,6 +80,8 @@ internal readonly record struct TokenCancellation([property: Id(0)] RequestId Id
 /// <param name="ComeBackAfter">Before that the node need not ask for anybody who will not wait; zero: it does not say.</param>
 /// <param name="AskEvery">How long apart the node is to ask for those who will not wait, in overload; zero: as they come.</param>
 /// <param name="Share">What the node is to go by should it hear no more; nothing: it does not say.</param>
+/// <param name="IsShadow">A refusal is to be counted only.</param>
+/// <param name="FillsWithin">The time in which the policy's rate fills its burst, for whoever wants to tell the limit; zero: it does not say.</param>
 /// <param name="MayHavePart">Whether the node may have a part of the limiter's rate.</param>
 /// <param name="Epoch">Of the authority.</param>
 [GenerateSerializer, Immutable, Alias("rt.TokenGrant")]
@@ -79,4 +96,6 @@ internal readonly record struct TokenGrant(
     [property: Id(7)] bool MayHavePart = false,
     [property: Id(8)] long Epoch = 0,
     [property: Id(9)] TimeSpan AskEvery = default,
-    [property: Id(10)] FairShare Share = default);
+    [property: Id(10)] FairShare Share = default,
+    [property: Id(11)] bool IsShadow = false,
+    [property: Id(12)] TimeSpan FillsWithin = default);

@@ -45,6 +45,8 @@ internal readonly record struct PartRequest(
 /// <param name="Burst">The policy's.</param>
 /// <param name="QueueLimit">The policy's.</param>
 /// <param name="Share">What the node is to go by should it hear no more.</param>
+/// <param name="IsShadow">A refusal is to be counted only.</param>
+/// <param name="FillsWithin">The time in which the policy's rate fills its burst.</param>
 [GenerateSerializer, Immutable, Alias("rt.PartGrant")]
 internal readonly record struct PartGrant(
     [property: Id(0)] long Sequence,
@@ -59,7 +61,9 @@ internal readonly record struct PartGrant(
     [property: Id(9)] TimeSpan ReadyAfter,
     [property: Id(10)] int Burst,
     [property: Id(11)] int QueueLimit,
-    [property: Id(12)] FairShare Share = default);
+    [property: Id(12)] FairShare Share = default,
+    [property: Id(13)] bool IsShadow = false,
+    [property: Id(14)] TimeSpan FillsWithin = default);
 
 /// <summary>That part of a limiter which is a node's due by the demand of all.</summary>
 /// <param name="Rate">Tokens per second.</param>

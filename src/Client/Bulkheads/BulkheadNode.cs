@@ -37,6 +37,7 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
     private long _plannedAt = Instant.Never.Ticks;
     private BulkheadPermit? _unavailable; // made once, and the other likewise
     private BulkheadPermit? _noLocalStock;
+    private volatile bool _isShadow; // refusals are only counted
 
     public BulkheadNode(Conversation<IBulkheadProtocol> conversation, RenewalTimer timer, NodeObserver observer, string? nodeName = null)
     {
@@ -162,6 +163,13 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
     public async Task CommandAsync(SlotCommand command, CancellationToken cancellationToken) =>
         await _conversation.AskAsync((command, _conversation.Caller.Hold), Order, cancellationToken).ConfigureAwait(false);
 
+    public ValueTask<bool> SetPolicyAsync(BulkheadPolicy? policy, long version, CancellationToken cancellationToken)
+    {
+        PolicyOverride<BulkheadPolicy>.Check(policy, version);
+        return _conversation.CallAsync(
+            new PolicyOverride<BulkheadPolicy>(policy, version), static (authority, order) => authority.SetPolicyAsync(order), cancellationToken);
+    }
+
     public ValueTask<BulkheadStatus> GetStatusAsync(CancellationToken cancellationToken) =>
         _conversation.CallAsync(true, static (authority, _) => authority.GetStatusAsync(), cancellationToken);
 
@@ -239,6 +247,8 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
                 return new BulkheadPermit(this, caller.Lot, caller.Slots);
             case SlotFate.Closed:
                 _decisions.Add(SourceOf(caller), DecisionOutcome.Closed);
+                if (_isShadow)
+                    return new BulkheadPermit(this, SlotLot.Shadow(), 0);
                 throw new BulkheadClosedException(_conversation.Name);
             case SlotFate.TooMany:
                 throw PermitCount.IsAbove(_stock.Capacity, caller.Slots);
@@ -256,6 +266,8 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
     {
         Interlocked.Increment(ref _refused);
         _decisions.Add(source, (DecisionOutcome)reason);
+        if (_isShadow)
+            return new BulkheadPermit(this, SlotLot.Shadow(), 0);
         return reason switch
         {
             RefusalReason.AuthorityUnavailable => _unavailable ??= new BulkheadPermit(this, reason),
@@ -362,7 +374,10 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
         {
             var now = _clock.Now;
             if (grant.Sequence == request.Sequence)
+            {
+                _isShadow = grant.IsShadow;
                 _stock.Take(grant, now);
+            }
             else
                 _stock.Fail(request.Sequence, error is null, _conversation.Caller.Chance.Next(), now);
             next = Follow(now, error);

@@ -16,6 +16,14 @@ public sealed class ClusterBulkhead : RateLimiter
 
     internal ClusterBulkhead(BulkheadNode node) => _node = node;
 
+    /// <summary>The policy.</summary>
+    public string Policy => _node.Resource.Policy;
+
+    /// <summary>The key under the policy; absent where it has none.</summary>
+    public string? Key => _node.Resource.Key;
+
+    internal string Name => _node.Resource.ToString();
+
     /// <summary>
     /// How long ago it was last asked for anything on this node, to within a second; absent while permits are held or callers wait here.
     /// </summary>
@@ -50,6 +58,12 @@ public sealed class ClusterBulkhead : RateLimiter
         AcquireAsync(permitCount, mayWait: false, cancellationToken);
 
     /// <summary>
+    /// This bulkhead for whoever would wait in <see cref="AcquireAsync(int, CancellationToken)"/> where nobody should, as ASP.NET Core's middleware
+    /// and Polly do: its <c>AcquireAsync</c> is <see cref="TryAcquireAsync"/>.
+    /// </summary>
+    public RateLimiter WithoutWaiting() => new BulkheadWithoutWaiting(this);
+
+    /// <summary>
     /// Pending and later acquires fail with <see cref="BulkheadClosedException"/>; held permits run out. Done when no node admits anybody any more:
     /// each that held slots or had waiters has said that it knows, or its lease has run out.
     /// </summary>
@@ -65,6 +79,29 @@ public sealed class ClusterBulkhead : RateLimiter
     /// <inheritdoc cref="CloseAsync"/>
     public ValueTask<BulkheadStatus> GetStatusAsync(CancellationToken cancellationToken = default) =>
         _node.GetStatusAsync(cancellationToken);
+
+    /// <summary>
+    /// Gives this name a policy of its own, in place of the configured one, until it is cleared: what was spent, lent or counted stays so. It is
+    /// recorded where records are kept, and else lasts as long as the activation. <c>Durability</c> and <c>RecordLate</c> stay those configured.
+    /// </summary>
+    /// <param name="policy">The whole policy.</param>
+    /// <param name="version">1 and above: what was set or cleared with a higher one stays.</param>
+    /// <param name="cancellationToken">Ends the call; whether it was carried out is then unknown, and the same may be said again.</param>
+    /// <returns>Whether it is in force: false where a newer one is.</returns>
+    /// <exception cref="ArgumentException">The policy has faults; the message tells all of them, and nothing has changed.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The version is below 1.</exception>
+    /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
+    public ValueTask<bool> SetPolicyAsync(BulkheadPolicy policy, long version, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        return _node.SetPolicyAsync(policy, version, cancellationToken);
+    }
+
+    /// <summary>The configured policy holds again. That it was cleared, and with which version, is remembered.</summary>
+    /// <inheritdoc cref="SetPolicyAsync"/>
+    public ValueTask<bool> ClearPolicyAsync(long version, CancellationToken cancellationToken = default) =>
+        _node.SetPolicyAsync(null, version, cancellationToken);
 
     /// <summary>
     /// What this node counted: permits given and refused here, those who wait here, and the slots that it has at hand. What is available in the

@@ -16,6 +16,14 @@ internal sealed class SlotLot
     /// <summary>Of a node to which nothing is lent.</summary>
     public static readonly SlotLot None = new() { IsOver = true };
 
+    /// <summary>In shadow mode, for one who would be refused: nothing is lent, and it never ends.</summary>
+    public static SlotLot Shadow()
+    {
+        var lot = new SlotLot { ValidUntil = Instant.Never };
+        lot.Open(0);
+        return lot;
+    }
+
     private const int Line = 128;
     private const long Hit = 1L << 32;
     private const long IsShut = 1L << 31; // the sign of the lower half

@@ -33,6 +33,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
     private readonly Queue<CircuitStateChange> _changes = [];
     private volatile HeldVerdict _verdict = HeldVerdict.None; // the machine's, as of its last verb
     private volatile bool _isTimed;
+    private volatile bool _isShadow;
     private long _plannedAt = Instant.Never.Ticks;
     private long _endingsSeen;
     private bool _isAnnouncing;
@@ -59,7 +60,9 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
 
     public string Name => _conversation.Name;
 
-    public string Policy => _conversation.Resource.Policy;
+    public ResourceName Resource => _conversation.Resource;
+
+    public string Policy => Resource.Policy;
 
     /// <summary>For whoever looks: the state, as the node knows it, and the share of calls that are shed.</summary>
     public (CircuitState State, double Shed) Levels
@@ -176,6 +179,15 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
         return new KillSwitchResult(obedience.Acknowledged, obedience.RanOut);
     }
 
+    public ValueTask<bool> SetPolicyAsync(CircuitBreakerPolicy? policy, long version, CancellationToken cancellationToken)
+    {
+        PolicyOverride<CircuitBreakerPolicy>.Check(policy, version);
+        return _conversation.CallAsync(
+            new PolicyOverride<CircuitBreakerPolicy>(policy, version),
+            static (authority, order) => authority.SetPolicyAsync(order),
+            cancellationToken);
+    }
+
     public ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken) =>
         _conversation.CallAsync(true, static (authority, _) => authority.GetStatusAsync(), cancellationToken);
 
@@ -254,11 +266,13 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
         if (fate == CircuitFate.Unavailable)
         {
             _decisions.Add(DecisionSource.Fallback, DecisionOutcome.AuthorityUnavailable);
+            if (_isShadow)
+                return CircuitPass.Shadow(CircuitState.Closed);
             throw new AuthorityUnavailableException(Name, _conversation.Caller.Timeout, null);
         }
 
         _decisions.Add(pass.Generation < 0 ? DecisionSource.Fallback : source, OutcomeOf(pass));
-        return pass;
+        return _isShadow && !pass.IsAdmitted ? CircuitPass.Shadow(pass.State) : pass;
     }
 
     private static DecisionOutcome OutcomeOf(in CircuitPass pass) => pass switch
@@ -298,7 +312,7 @@ internal sealed partial class CircuitBreakerNode : IHasDueTime, IHearsHints
 
         Announce();
         _verdict = _view.Verdict;
-        _isTimed = _view.SlowAfter is not null;
+        (_isTimed, _isShadow) = (_view.SlowAfter is not null, _view.IsShadow);
         _timer.Plan(this, _view.NextDueAt);
         return isSent ? request : null;
     }

@@ -72,6 +72,9 @@ internal sealed class CircuitView(Borrower holder, CircuitFallback fallback = Ci
     /// <summary>What the node knows to be the state.</summary>
     public CircuitState State => _lastState;
 
+    /// <summary>Refusals are only counted.</summary>
+    public bool IsShadow => _known.Policy is { Enforce: false };
+
     /// <summary>The share of calls that it admits while closed, as it last heard.</summary>
     public double Share => _known.Share;
 

@@ -18,6 +18,12 @@ public sealed class ClusterCircuitBreaker
 
     internal ClusterCircuitBreaker(CircuitBreakerNode node) => _node = node;
 
+    /// <summary>The policy.</summary>
+    public string Policy => _node.Resource.Policy;
+
+    /// <summary>The key under the policy; absent where it has none.</summary>
+    public string? Key => _node.Resource.Key;
+
     /// <summary>
     /// The state has changed, as this node heard of it: while the breaker is used here. Handlers are called one after the other, on a thread of the
     /// pool; what they throw is logged.
@@ -163,6 +169,29 @@ public sealed class ClusterCircuitBreaker
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     public ValueTask<CircuitBreakerStatus> GetStatusAsync(CancellationToken cancellationToken = default) =>
         _node.GetStatusAsync(cancellationToken);
+
+    /// <summary>
+    /// Gives this name a policy of its own, in place of the configured one, until it is cleared: what was spent, lent or counted stays so. It is
+    /// recorded where records are kept, and else lasts as long as the activation. <c>Durability</c> and <c>RecordLate</c> stay those configured.
+    /// </summary>
+    /// <param name="policy">The whole policy.</param>
+    /// <param name="version">1 and above: what was set or cleared with a higher one stays.</param>
+    /// <param name="cancellationToken">Ends the call; whether it was carried out is then unknown, and the same may be said again.</param>
+    /// <returns>Whether it is in force: false where a newer one is.</returns>
+    /// <exception cref="ArgumentException">The policy has faults; the message tells all of them, and nothing has changed.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The version is below 1.</exception>
+    /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
+    public ValueTask<bool> SetPolicyAsync(CircuitBreakerPolicy policy, long version, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        return _node.SetPolicyAsync(policy, version, cancellationToken);
+    }
+
+    /// <summary>The configured policy holds again. That it was cleared, and with which version, is remembered.</summary>
+    /// <inheritdoc cref="SetPolicyAsync"/>
+    public ValueTask<bool> ClearPolicyAsync(long version, CancellationToken cancellationToken = default) =>
+        _node.SetPolicyAsync(null, version, cancellationToken);
 
     private static CircuitPass PassOf(long generation) => new(true, generation, 0, null, CircuitState.Closed);
 

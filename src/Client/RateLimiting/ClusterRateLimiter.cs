@@ -17,6 +17,17 @@ public sealed class ClusterRateLimiter : RateLimiter
 
     internal ClusterRateLimiter(RateLimiterNode node) => _node = node;
 
+    /// <summary>The policy.</summary>
+    public string Policy => _node.Resource.Policy;
+
+    /// <summary>The key under the policy; absent where it has none.</summary>
+    public string? Key => _node.Resource.Key;
+
+    internal string Name => _node.Name;
+
+    /// <summary>The limit, as this node last heard; absent before it has heard of it. Costs no call.</summary>
+    public RateLimiterQuota? Quota => _node.Quota;
+
     /// <summary>How long ago it was last asked for anything on this node; absent while callers wait here.</summary>
     public override TimeSpan? IdleDuration => _node.IdleFor;
 
@@ -40,6 +51,25 @@ public sealed class ClusterRateLimiter : RateLimiter
     }
 
     /// <summary>
+    /// Takes tokens for an estimate, as <see cref="TryAcquireAsync"/> does (or, where <paramref name="mayWait"/>, as
+    /// <see cref="RateLimiter.AcquireAsync"/>), to be settled to the real cost by <see cref="EstimatedLease.Settle"/>: for bytes, or tokens of a
+    /// language model, that are only known afterwards.
+    /// </summary>
+    /// <param name="permitCount">The estimate; 1 to the policy's burst.</param>
+    /// <param name="mayWait">Whether to wait for them. Default: no.</param>
+    /// <param name="cancellationToken">Ends the call, or the wait.</param>
+    /// <inheritdoc cref="TryAcquireAsync"/>
+    public ValueTask<EstimatedLease> AcquireEstimatedAsync(int permitCount, bool mayWait = false, CancellationToken cancellationToken = default)
+    {
+        PermitCount.ThrowIfBelowOne(permitCount);
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<EstimatedLease>(cancellationToken);
+        return _node.AcquireEstimatedAsync(permitCount, mayWait ? CallerPatience.ForTokens : CallerPatience.ForAnAnswer, cancellationToken);
+    }
+
+    internal EstimatedLease AttemptEstimated(int permitCount) => _node.Estimate(AttemptAcquire(permitCount), permitCount);
+
+    /// <summary>
     /// This limiter for whoever would wait in <see cref="RateLimiter.AcquireAsync"/> where nobody should, as ASP.NET Core's middleware and Polly do:
     /// its <c>AcquireAsync</c> is <see cref="TryAcquireAsync"/>. Tokens and statistics are those of this one.
     /// </summary>
@@ -56,6 +86,29 @@ public sealed class ClusterRateLimiter : RateLimiter
     /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
     /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
     public Task ResetAsync(CancellationToken cancellationToken = default) => _node.ResetAsync(cancellationToken);
+
+    /// <summary>
+    /// Gives this name a policy of its own, in place of the configured one, until it is cleared: what was spent, lent or counted stays so. It is
+    /// recorded where records are kept, and else lasts as long as the activation. <c>Durability</c> and <c>RecordLate</c> stay those configured.
+    /// </summary>
+    /// <param name="policy">The whole policy.</param>
+    /// <param name="version">1 and above: what was set or cleared with a higher one stays.</param>
+    /// <param name="cancellationToken">Ends the call; whether it was carried out is then unknown, and the same may be said again.</param>
+    /// <returns>Whether it is in force: false where a newer one is.</returns>
+    /// <exception cref="ArgumentException">The policy has faults; the message tells all of them, and nothing has changed.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The version is below 1.</exception>
+    /// <exception cref="AuthorityUnavailableException">No answer in time.</exception>
+    /// <exception cref="UnknownPolicyException">The silo has no such policy.</exception>
+    public ValueTask<bool> SetPolicyAsync(RateLimiterPolicy policy, long version, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        return _node.SetPolicyAsync(policy, version, cancellationToken);
+    }
+
+    /// <summary>The configured policy holds again. That it was cleared, and with which version, is remembered.</summary>
+    /// <inheritdoc cref="SetPolicyAsync"/>
+    public ValueTask<bool> ClearPolicyAsync(long version, CancellationToken cancellationToken = default) =>
+        _node.SetPolicyAsync(null, version, cancellationToken);
 
     /// <summary>
     /// What this node counted: leases given and refused here, those who wait here, and the tokens that it has at hand. One who is refused by

@@ -133,6 +133,22 @@ internal sealed class HeldPart(Instant now)
         return tokens - _levelSeen;
     }
 
+    /// <summary>Takes tokens back that were taken from it, as far as there is room; for one who has looked.</summary>
+    /// <returns>How many.</returns>
+    public int Refund(int tokens)
+    {
+        // In a lot of their own: a thread that fell asleep before must not take them, and date that back.
+        var left = Close();
+        var space = Math.Max(Room - _keptFree - left, 0);
+        var back = Math.Min(tokens, space);
+        if (back == space)
+            _fraction = 0; // a part that is full has earned nothing (seed 1243: 3.5 tokens in a room of 5, and 2 came back)
+        Lent += back;
+        _levelSeen = left + back;
+        Volatile.Write(ref _lot, new TokenLot(_levelSeen));
+        return back;
+    }
+
     /// <summary>Lets go of everything.</summary>
     /// <returns>The tokens that were in it.</returns>
     public int Drop()

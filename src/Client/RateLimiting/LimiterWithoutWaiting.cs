@@ -5,6 +5,8 @@ namespace ReliabilityToolkit.Orleans;
 /// <summary>The same limiter for those who would wait where they must not.</summary>
 internal sealed class LimiterWithoutWaiting(ClusterRateLimiter limiter) : RateLimiter
 {
+    public ClusterRateLimiter Limiter => limiter;
+
     public override TimeSpan? IdleDuration => limiter.IdleDuration;
 
     public override RateLimiterStatistics? GetStatistics() => limiter.GetStatistics();

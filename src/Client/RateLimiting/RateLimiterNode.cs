@@ -24,6 +24,11 @@ internal sealed partial class RateLimiterNode : IHasDueTime
         Send = static (authority, id, _) => authority.ResetAsync(id),
     };
 
+    private static readonly Question<IRateLimiterProtocol, int, Acknowledgement> Refund = new()
+    {
+        Send = static (authority, id, tokens) => authority.RefundAsync(new TokenRefund(id, tokens)),
+    };
+
     // Within so long it is the same caller who comes again.
     private static readonly TimeSpan SameCaller = TimeSpan.FromMilliseconds(1);
 
@@ -49,7 +54,10 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     private long _countedHits;
     private (long Lent, long Returned, long RunOut) _countedTokens;
     private TaskCompletionSource? _isLetGo;
+    private TokenDebt? _debt; // there from the first on
     private volatile int _burst;
+    private volatile bool _isShadow; // refusals are only counted
+    private volatile RateLimiterQuota? _quota;
     private TokenLease? _unavailable; // made once: when the authority will answer, or the node have a part, nobody can tell
     private TokenLease? _noLocalStock;
 
@@ -66,7 +74,13 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     /// <summary>The public face.</summary>
     public ClusterRateLimiter Limiter { get; }
 
-    public string Policy => _conversation.Resource.Policy;
+    public ResourceName Resource => _conversation.Resource;
+
+    public string Name => _conversation.Name;
+
+    public RateLimiterQuota? Quota => _quota;
+
+    public string Policy => Resource.Policy;
 
     /// <summary>For whoever looks: callers who wait here, tokens at hand, and what is asked for and due in a second.</summary>
     public (int Waiting, int Tokens, double Demand, double FairRate) Levels
@@ -155,6 +169,58 @@ internal sealed partial class RateLimiterNode : IHasDueTime
             : new(Conclude(caller));
     }
 
+    public async ValueTask<EstimatedLease> AcquireEstimatedAsync(int estimate, CallerPatience patience, CancellationToken cancellationToken)
+    {
+        var at = _clock.Now; // before it is acquired, so that the time for a refund is over sooner
+        var lease = TryTake(estimate) ? TokenLease.Acquired : await AcquireAsync(estimate, patience, cancellationToken).ConfigureAwait(false);
+        return new EstimatedLease(this, lease, estimate, at);
+    }
+
+    /// <summary>A lease that was acquired just now, to be settled.</summary>
+    public EstimatedLease Estimate(RateLimitLease lease, int estimate) => new(this, lease, estimate, _clock.Now);
+
+    /// <summary>The real cost of what was acquired is known.</summary>
+    public Settlement Settle(int estimate, long cost, Instant acquiredAt)
+    {
+        PartRequest? request;
+        Settlement settlement;
+        var elsewhere = 0;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            if (cost > estimate)
+            {
+                var owed = (_debt ??= new TokenDebt()).Owe(cost - estimate, _burst, now);
+                settlement = new Settlement(0, owed, cost - estimate - owed);
+            }
+            else if (now - acquiredAt > EstimatedLease.RefundableFor)
+            {
+                settlement = new Settlement(0, 0, estimate - cost);
+            }
+            else
+            {
+                var refund = estimate - (int)cost;
+                elsewhere = refund - _stock.Refund(refund, now);
+                settlement = new Settlement(refund, 0, 0);
+            }
+
+            request = Follow(now);
+        }
+
+        _meter.Settled(Policy, settlement);
+        Send(request);
+        if (elsewhere > 0)
+            _conversation.Tell(TellRefundAsync(elsewhere));
+        return settlement;
+    }
+
+    public ValueTask<bool> SetPolicyAsync(RateLimiterPolicy? policy, long version, CancellationToken cancellationToken)
+    {
+        PolicyOverride<RateLimiterPolicy>.Check(policy, version);
+        return _conversation.CallAsync(
+            new PolicyOverride<RateLimiterPolicy>(policy, version), static (authority, order) => authority.SetPolicyAsync(order), cancellationToken);
+    }
+
     public async Task ResetAsync(CancellationToken cancellationToken) =>
         await _conversation.AskAsync(true, Refill, cancellationToken).ConfigureAwait(false);
 
@@ -186,14 +252,45 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     public void OnTime()
     {
         PartRequest? request;
+        var piece = 0;
         lock (_lock)
         {
             var now = _clock.Now;
             _stock.Advance(now);
+            if (_debt?.NextAt <= now)
+                piece = _debt.TakePiece(_burst, now);
             request = Follow(now);
         }
 
         Send(request);
+        if (piece > 0)
+            _ = RepayAsync(piece);
+    }
+
+    private async ValueTask TellRefundAsync(int tokens) =>
+        await _conversation.AskAsync(tokens, Refund, CancellationToken.None).ConfigureAwait(false);
+
+    private async Task RepayAsync(int piece)
+    {
+        var isAcquired = false;
+        try
+        {
+            using var lease = TryTake(piece)
+                ? TokenLease.Acquired
+                : await AcquireAsync(piece, CallerPatience.ForTokens, CancellationToken.None).ConfigureAwait(false);
+            isAcquired = lease.IsAcquired;
+        }
+        catch (Exception e)
+        {
+            LogNotRepaid(_conversation.Caller.Logger, _conversation.Name, e);
+        }
+
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            _debt!.Repaid(piece, isAcquired, now);
+            _timer.Plan(this, _debt.NextAt);
+        }
     }
 
     // The clock is read inside the lock, here and below: who waits for the lock must not take at his own older instant what was earned since.
@@ -243,6 +340,9 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     private bool Hear(TokenCaller caller, in TokenGrant grant)
     {
         _burst = grant.Burst;
+        if (grant.Reason != RefusalReason.AuthorityUnavailable)
+            _isShadow = grant.IsShadow;
+        NoteQuota(grant.Burst, grant.FillsWithin);
         PartRequest? request;
         lock (_lock)
         {
@@ -361,7 +461,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
         {
             Interlocked.Increment(ref _refused);
             _decisions.Add(caller.Source, (DecisionOutcome)caller.Reason);
-            return Refuse(caller);
+            return _isShadow ? TokenLease.Acquired : Refuse(caller);
         }
 
         if (caller.Fate == CallerFate.AdmittedAlone && _burst is > 0 and var burst && caller.Tokens > burst)
@@ -402,6 +502,8 @@ internal sealed partial class RateLimiterNode : IHasDueTime
 
         _lot = _stock.Lot;
         _timer.Plan(this, _stock.NextDueAt);
+        if (_debt is not null)
+            _timer.Plan(this, _debt.NextAt);
         return isSent ? request : null;
 
         void Release(Waiter waiter)
@@ -487,8 +589,15 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     private void Take(in PartGrant grant, Instant now)
     {
         if (grant.Burst > 0)
-            _burst = grant.Burst;
+            (_burst, _isShadow) = (grant.Burst, grant.Term > TimeSpan.Zero ? grant.IsShadow : _isShadow);
+        NoteQuota(grant.Burst, grant.FillsWithin);
         _stock.Take(grant, now);
+    }
+
+    private void NoteQuota(int burst, TimeSpan fillsWithin)
+    {
+        if (fillsWithin > TimeSpan.Zero && (_quota is not { } known || known.Burst != burst || known.FillsWithin != fillsWithin))
+            _quota = new RateLimiterQuota(burst, fillsWithin);
     }
 
     private void TellAll(UnknownPolicyException unknown)
@@ -525,6 +634,9 @@ internal sealed partial class RateLimiterNode : IHasDueTime
 
     [LoggerMessage(EventId = 104, Level = LogLevel.Warning, Message = "The part of {Name} could not be renewed.")]
     private static partial void LogRenewalFailed(ILogger logger, string name, Exception exception);
+
+    [LoggerMessage(EventId = 116, Level = LogLevel.Warning, Message = "What the node owes {Name} could not be repaid yet.")]
+    private static partial void LogNotRepaid(ILogger logger, string name, Exception exception);
 
     /// <summary>One in the node's line. Done when his fate has been decided.</summary>
     private sealed class Waiter : TaskCompletionSource

@@ -18,6 +18,9 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
     // What an authority lent has ended by then, so that nobody need be told of it.
     private static readonly TimeSpan AuthorityRememberedFor = LeaseTerm.OfPart * 2;
 
+    // That nothing is to be had, whatever the authority says: its policy may change meanwhile.
+    private static readonly TimeSpan BelievedFor = TimeSpan.FromSeconds(1);
+
     // What a node says that it wants whose callers cannot ask, so that it gets a part at once.
     private const double LeastDemandForStock = 25;
 
@@ -174,6 +177,17 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
         return caller;
     }
 
+    /// <summary>Tokens come back that were spent in vain.</summary>
+    /// <returns>So many have room here; the others are the authority's.</returns>
+    public int Refund(int tokens, Instant now)
+    {
+        Advance(now);
+        var back = _part.Room > 0 ? _part.Refund(tokens) : 0;
+        Serve(now);
+        Settle(now);
+        return back;
+    }
+
     /// <summary>One has gone who waited here. Of one for whom the authority was asked the shell tells the authority.</summary>
     public void Leave(TokenCaller caller)
     {
@@ -225,7 +239,7 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
         if (saysWhen && (now >= _inVainUntil || caller.Tokens >= _inVainTokens))
         {
             _inVainTokens = grant.IsGranted ? 1 : caller.Tokens;
-            (_inVainUntil, _inVainReadyAt) = (now + grant.ComeBackAfter, now + Later(grant.RetryAfter, grant.ComeBackAfter));
+            (_inVainUntil, _inVainReadyAt) = (now + Shorter(grant.ComeBackAfter, BelievedFor), now + Later(grant.RetryAfter, grant.ComeBackAfter));
         }
 
         if (caller.Fate != CallerFate.AsksThere)
@@ -339,7 +353,7 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
             ServeFromThere(grant.Served, now);
             Serve(now);
             if (_line.Count > 0)
-                _deniedUntil = Instant.Later(_deniedUntil, now + grant.ReadyAfter);
+                _deniedUntil = Instant.Later(_deniedUntil, now + Shorter(grant.ReadyAfter, BelievedFor));
         }
 
         _wantsPart &= _part.Room == 0;
@@ -369,6 +383,8 @@ internal sealed class TokenStock(Borrower holder, Instant now, WhenUnavailable w
     public (long GivenBack, long Awaited) Books => (_givenBack, _isAsking ? _sequence : 0);
 
     private static Instant Sooner(Instant left, Instant right) => left < right ? left : right;
+
+    private static TimeSpan Shorter(TimeSpan left, TimeSpan right) => left < right ? left : right;
 
     private static TimeSpan Later(TimeSpan left, TimeSpan right) => left > right ? left : right;
 

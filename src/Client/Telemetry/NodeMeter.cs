@@ -33,7 +33,9 @@ internal sealed class NodeMeter : IDisposable
         _untold = _meter.CreateCounter<long>(
             "reliability_toolkit.calls.untold", "{call}", "What was to be told in the background, or after a call was over, and could not be.");
         _tokens = _meter.CreateCounter<long>(
-            "reliability_toolkit.limiter.tokens", "{token}", "Tokens of parts: lent to the node, returned by it, run out unused.");
+            "reliability_toolkit.limiter.tokens",
+            "{token}",
+            "Tokens of parts: lent to the node, returned by it, run out unused; of settlements: refunded, owed, forgiven.");
         _changes = _meter.CreateCounter<long>("reliability_toolkit.breaker.changes", "{change}", "Changes of state that the node heard of.");
         _lostSlots = _meter.CreateCounter<long>("reliability_toolkit.bulkhead.permits.lost", "{slot}", "Slots of permits that were lost.");
         _returnedSlots = _meter.CreateCounter<long>(
@@ -81,6 +83,13 @@ internal sealed class NodeMeter : IDisposable
         Add(_tokens, lent, policy, "lent");
         Add(_tokens, returned, policy, "returned");
         Add(_tokens, runOut, policy, "run_out");
+    }
+
+    public void Settled(string policy, in Settlement settlement)
+    {
+        Add(_tokens, settlement.Refunded, policy, "refunded");
+        Add(_tokens, settlement.Owed, policy, "owed");
+        Add(_tokens, settlement.Forgiven, policy, "forgiven");
     }
 
     public void Changed(string policy, in CircuitStateChange change) => _changes.Add(

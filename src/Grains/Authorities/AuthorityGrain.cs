@@ -9,7 +9,7 @@ namespace ReliabilityToolkit.Orleans;
 internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemory>(
     string kind, AuthoritySurroundings around, ILogger logger)
     : Grain, IPolicyFollower, IGrainMigrationParticipant
-    where TPolicy : class, IDurablePolicy
+    where TPolicy : class, ICommonPolicy
     where TMachine : class, IAuthorityMachine<TPolicy, TAnswer, TMemory>
     where TMemory : class
     where TAnswer : struct, IEquatable<TAnswer>
@@ -23,6 +23,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     private Tenure? _tenure; // where a record is kept
     private RecordKeeper<TMemory>? _keeper; // likewise
     private Carried<TMemory>? _carried;
+    private PolicyOverride<TPolicy>? _override;
     private Instant _withheldUntil;
     private string? _policyName;
 
@@ -38,6 +39,12 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
 
     /// <summary>Whether a record is kept, from which a successor will learn all.</summary>
     protected bool IsRecorded => _tenure is not null && FindToday() is { } policy && around.Records.DurabilityOf(policy) != Durability.Volatile;
+
+    /// <summary>Refusals are counted only.</summary>
+    protected bool IsShadow => _policy is { Enforce: false };
+
+    /// <summary>Of the policy of its own, or of its clearing; 0: it never had one.</summary>
+    protected long PolicyVersion => _override?.Version ?? 0;
 
     /// <summary>The machine; null until the first request.</summary>
     protected TMachine? Existing => _machine;
@@ -58,6 +65,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         {
             if (_carried is null)
                 return;
+            TakeOver(_carried.Override);
             BeginUnasked(policy, around.Policies.Current, HeritageInMemory(policy));
             return;
         }
@@ -69,7 +77,9 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         _keeper = new RecordKeeper<TMemory>(Clock, _tenure, around.Records.Open<TMemory>(this.GetGrainId(), GrainContext.ActivationId.ToString()));
         try
         {
-            BeginUnasked(policy, policies, await _keeper.BeginAsync(NewEpoch(), _carried));
+            var heritage = await _keeper.BeginAsync(NewEpoch(), _carried);
+            TakeOver(_keeper.Override);
+            BeginUnasked(policy, policies, heritage);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -102,7 +112,8 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         if (_machine is null || _machine.HasSuccessor || _keeper?.IsLost == true)
             return;
         var carried = new Carried<TMemory>(
-            GrainContext.ActivationId.ToString(), _tenure?.HasRecord == true, _machine.Epoch, _machine.Capture(Clock.Now, isWhole: true));
+            GrainContext.ActivationId.ToString(), _tenure?.HasRecord == true, _machine.Epoch, _machine.Capture(Clock.Now, isWhole: true),
+            _override is null ? null : around.Records.Write(_override));
         dehydrationContext.TryAddValue(RecordStore.Name, carried);
     }
 
@@ -116,6 +127,17 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         CancellationToken.None,
         TaskCreationOptions.DenyChildAttach,
         _scheduler!);
+
+    /// <summary>Gives the name a policy of its own, or the configured one again. Throws as <c>Do</c>.</summary>
+    /// <returns>Whether it is in force: not where a newer one is.</returns>
+    protected async ValueTask<bool> SetPolicyAsync(PolicyOverride<TPolicy> order)
+    {
+        PolicyOverride<TPolicy>.Check(order.Policy, order.Version);
+        var isNewer = await Do((Grain: this, Order: order), static (_, call, now) => call.Grain.Override(call.Order, now));
+        if (_keeper is not null)
+            await AnswerLaterAsync(isNewer); // also of one that has come again, and could not be recorded before
+        return isNewer || order.Version == PolicyVersion;
+    }
 
     /// <summary>Does a machine's verb for a caller who does not repeat it, or whose repeats do no harm.</summary>
     /// <param name="argument">Handed to <paramref name="verb"/>.</param>
@@ -173,7 +195,8 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
     /// <summary>After every verb, and after a change of policy.</summary>
     protected virtual void Conclude(TMachine machine, Instant now)
     {
-        if (_retention.Follow(machine.MemorableUntil, now) is { } duration)
+        var memorableUntil = _override?.Policy is not null && _tenure is null ? Instant.Never : machine.MemorableUntil;
+        if (_retention.Follow(memorableUntil, now) is { } duration)
             DelayDeactivation(duration);
         if (machine.WithheldUntil > now && machine.WithheldUntil > _withheldUntil)
         {
@@ -300,8 +323,38 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         Conclude(_machine!, now);
     }
 
-    private void Begin(TPolicy policy, PolicySet policies, in Heritage<TMemory> heritage, Instant now)
+    private bool Override(PolicyOverride<TPolicy> order, Instant now)
     {
+        if (order.Version <= PolicyVersion)
+            return false;
+        _override = order;
+        if (_keeper is not null)
+            _keeper.Override = around.Records.Write(order);
+        Apply(Find(around.Policies.Current, PolicyName), now);
+        return true;
+    }
+
+    // One that this version finds faulty is as if it had been cleared.
+    private void TakeOver(byte[]? kept)
+    {
+        _override = around.Records.Read<PolicyOverride<TPolicy>>(kept);
+        if (_override?.Policy?.Validate() is not { Count: > 0 } faults)
+            return;
+        LogFaultyOverride(Name, string.Join(" ", faults));
+        _override = _override with { Policy = null };
+    }
+
+    private void Apply(TPolicy configured, Instant now)
+    {
+        var policy = _override?.Policy ?? configured;
+        if (!ReferenceEquals(policy, _policy))
+            _machine!.ChangeTo(policy, now);
+        _policy = policy;
+    }
+
+    private void Begin(TPolicy configured, PolicySet policies, in Heritage<TMemory> heritage, Instant now)
+    {
+        var policy = _override?.Policy ?? configured;
         _machine = Create(policy, now, heritage);
         (_policy, _policies) = (policy, policies);
         _scheduler = TaskScheduler.Current;
@@ -357,17 +410,16 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
             return;
         }
 
-        if (!ReferenceEquals(policy, _policy))
-        {
-            _machine.ChangeTo(policy, now);
-        }
-
-        (_policy, _policies) = (policy, policies);
+        Apply(policy, now);
+        _policies = policies;
     }
 
     // What an activation numbers (permits, generations, trials) must not be taken for what its predecessor numbered, whose holders may live on. So it
     // starts at the wall clock's milliseconds, with room for a million numbers in each, and by chance within one, should two silos' clocks differ.
     private long NewEpoch() => (Clock.Time.GetUtcNow().ToUnixTimeMilliseconds() << 20) + around.Chance.Next(1 << 20);
+
+    [LoggerMessage(EventId = 11, Level = LogLevel.Error, Message = "The own policy of {Name} has faults, and the configured one holds. {Faults}")]
+    private partial void LogFaultyOverride(string name, string faults);
 
     [LoggerMessage(EventId = 1, Level = LogLevel.Warning, Message = "The policy of {Name} was taken out of the configuration while it is in use.")]
     private partial void LogPolicyGone(string name);

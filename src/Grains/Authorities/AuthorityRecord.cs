@@ -32,6 +32,10 @@ internal sealed class AuthorityRecord
     /// <summary>What the machine knows; null: nothing that must outlive it.</summary>
     [Id(5)]
     public byte[]? Memory { get; set; }
+
+    /// <summary>The policy of its own that the name has, in Orleans' format; null: it never had one.</summary>
+    [Id(6)]
+    public byte[]? Override { get; set; }
 }
 
 /// <summary>What moves with an activation.</summary>
@@ -39,7 +43,12 @@ internal sealed class AuthorityRecord
 /// <param name="HasRecord">Whether it had one.</param>
 /// <param name="Epoch">Its own.</param>
 /// <param name="Memory">What it knew.</param>
+/// <param name="Override">The policy of its own that the name has, in Orleans' format.</param>
 [GenerateSerializer, Immutable, Alias("rt.Carried`1")]
 internal sealed record Carried<TMemory>(
-    [property: Id(0)] string Owner, [property: Id(1)] bool HasRecord, [property: Id(2)] long Epoch, [property: Id(3)] TMemory Memory)
+    [property: Id(0)] string Owner,
+    [property: Id(1)] bool HasRecord,
+    [property: Id(2)] long Epoch,
+    [property: Id(3)] TMemory Memory,
+    [property: Id(4)] byte[]? Override = null)
     where TMemory : class;

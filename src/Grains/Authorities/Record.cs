@@ -29,11 +29,15 @@ internal sealed class Record<TMemory>(
     public async Task<AuthorityRecord?> ReadAsync()
     {
         await InTurnAsync(LookAsync);
+        Override = _content?.Override;
         return _content;
     }
 
     /// <summary>What was captured in it; null where nothing was.</summary>
     public TMemory? MemoryOf(AuthorityRecord record) => record.Memory is { } bytes ? serializer.Deserialize<TMemory>(bytes) : null;
+
+    /// <summary>The policy of the name's own, in Orleans' format: as it was found, or is to be kept.</summary>
+    public byte[]? Override { get; set; }
 
     /// <summary>This activation is the authority from now on, unless another comes first; what was captured stays.</summary>
     public Task TakeAsync(long epoch) => WriteAsync(() => new AuthorityRecord
@@ -42,6 +46,7 @@ internal sealed class Record<TMemory>(
         Owner = owner,
         CapturedAt = _content?.CapturedAt ?? UtcNow,
         Memory = _content?.Memory,
+        Override = Override,
     });
 
     /// <summary>This one, still at work, knows this.</summary>
@@ -52,6 +57,7 @@ internal sealed class Record<TMemory>(
         IsClean = isClean,
         CapturedAt = UtcNow,
         Memory = serializer.SerializeToArray(memory),
+        Override = Override,
     });
 
     /// <summary>There is nothing to be remembered.</summary>

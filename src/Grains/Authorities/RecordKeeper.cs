@@ -7,9 +7,17 @@ internal sealed class RecordKeeper<TMemory>(NodeClock clock, Tenure tenure, Reco
     where TMemory : class
 {
     private Task? _writing;
+    private bool _isOverrideNew;
 
     /// <summary>Whether another activation has taken the record.</summary>
     public bool IsLost => record.IsLost;
+
+    /// <summary>The policy of the name's own, in Orleans' format; set, it is to be recorded.</summary>
+    public byte[]? Override
+    {
+        get => record.Override;
+        set => (record.Override, _isOverrideNew) = (value, true);
+    }
 
     /// <summary>Takes the record over, and says what there was.</summary>
     /// <param name="newEpoch">Where it does not carry on.</param>
@@ -18,6 +26,8 @@ internal sealed class RecordKeeper<TMemory>(NodeClock clock, Tenure tenure, Reco
     {
         var found = await record.ReadAsync();
         var memory = found is null ? null : record.MemoryOf(found);
+        if (found is null)
+            record.Override = carried?.Override;
         var heritage = tenure.Inherit(found, memory, carried, newEpoch, clock.Time.GetUtcNow().UtcTicks);
         if (!tenure.MustWriteFirst)
             return heritage;
@@ -40,7 +50,7 @@ internal sealed class RecordKeeper<TMemory>(NodeClock clock, Tenure tenure, Reco
     /// <summary>Records what there is to be recorded; for all who wait for it at once.</summary>
     public async Task CatchUpAsync(IRemembers<TMemory> machine)
     {
-        while (tenure.IsBehind(machine))
+        while (tenure.IsBehind(machine) || _isOverrideNew)
             await WriteAsync(machine);
     }
 
@@ -56,7 +66,7 @@ internal sealed class RecordKeeper<TMemory>(NodeClock clock, Tenure tenure, Reco
         if (record.IsLost || machine.HasSuccessor)
             return;
         var now = clock.Now;
-        if (machine.MemorableUntil > now)
+        if (machine.MemorableUntil > now || Override is not null)
             await record.KeepAsync(machine.Epoch, machine.Capture(now, isWhole: true), isClean: true);
         else
             await record.DeleteAsync();
@@ -69,9 +79,10 @@ internal sealed class RecordKeeper<TMemory>(NodeClock clock, Tenure tenure, Reco
         {
             if (tenure.IsOver)
                 throw new InvalidOperationException("its time is over.");
-            var (askedAt, decrees) = (clock.Now, machine.Decrees);
+            var (askedAt, decrees, last) = (clock.Now, machine.Decrees, Override);
             await record.KeepAsync(machine.Epoch, machine.Capture(askedAt, isWhole: false));
             tenure.Recorded(askedAt, decrees);
+            _isOverrideNew &= !ReferenceEquals(last, Override);
         }
         finally
         {

@@ -9,8 +9,15 @@ internal sealed class RecordStore(NodeClock clock, Serializer serializer, IGrain
     /// <summary>Of the grain storage.</summary>
     public const string Name = "ReliabilityToolkit";
 
+    /// <summary>As it is kept.</summary>
+    public byte[] Write<T>(T value) => serializer.SerializeToArray(value);
+
+    /// <summary>As it was kept.</summary>
+    public T? Read<T>(byte[]? kept)
+        where T : class => kept is null ? null : serializer.Deserialize<T>(kept);
+
     /// <summary>What a policy comes to here.</summary>
-    public Durability DurabilityOf(IDurablePolicy policy) =>
+    public Durability DurabilityOf(ICommonPolicy policy) =>
         policy.Durability ?? (storage is null ? Durability.Volatile : Durability.Durable);
 
     /// <summary>The record of one authority, as one activation sees it.</summary>

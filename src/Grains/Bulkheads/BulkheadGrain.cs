@@ -59,7 +59,18 @@ internal sealed class BulkheadGrain(AuthoritySurroundings around, ILogger<Bulkhe
 
     public async ValueTask ReopenAsync() => await SwitchAsync(SlotCommand.Reopen);
 
-    public ValueTask<BulkheadStatus> GetStatusAsync() => Do(0, static (ledger, _, now) => ledger.Describe(now));
+    public ValueTask<bool> SetPolicyAsync(BulkheadPolicy policy, long version)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        return SetPolicyAsync(new PolicyOverride<BulkheadPolicy>(policy, version));
+    }
+
+    public ValueTask<bool> ClearPolicyAsync(long version) => SetPolicyAsync(new PolicyOverride<BulkheadPolicy>(null, version));
+
+    public async ValueTask<BulkheadStatus> GetStatusAsync() =>
+        await Do(0, static (ledger, _, now) => ledger.Describe(now)) with { PolicyVersion = PolicyVersion };
+
+    ValueTask<bool> IBulkheadProtocol.SetPolicyAsync(PolicyOverride<BulkheadPolicy> order) => SetPolicyAsync(order);
 
     ValueTask<SlotsGrant> IBulkheadProtocol.RenewAsync(SlotsRequest request) =>
         Do(request, static (ledger, request, now) => ledger.Renew(request, now), outlivesPolicy: request is { Asks: null, Spare: 0 });
@@ -115,6 +126,7 @@ internal sealed class BulkheadGrain(AuthoritySurroundings around, ILogger<Bulkhe
     {
         Around.Meter.Decided(Kind, PolicyName, grant.Slots > 0);
         return grant.Slots > 0 ? new SlotPermit(true, number, grant.Lease, default)
+        : grant.IsShadow ? new SlotPermit(true, 0, grant.Lease, default) // in shadow mode everybody is admitted
         : grant.IsClosed ? throw new BulkheadClosedException(Name)
         : new SlotPermit(false, 0, default, grant.Sequence == 0 ? RefusalReason.AuthorityUnavailable : refusal);
     }

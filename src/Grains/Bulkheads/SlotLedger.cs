@@ -369,13 +369,14 @@ internal sealed class SlotLedger : IAuthorityMachine<BulkheadPolicy, Obedience, 
             (int)Math.Min(idle.May, _policy.Capacity),
             IsClosed,
             _policy.Capacity,
-            _policy.MaxWait);
+            _policy.MaxWait,
+            IsShadow: !_policy.Enforce);
     }
 
     // Who waits for no more than what lies idle elsewhere, and is called back, does not count.
     private int Places(SlotLoans.Loan loan, int waiting, long idle)
     {
-        var places = Math.Max(_policy.QueueLimit - (_line.Callers - loan.Waiting), idle);
+        var places = Math.Max(_policy.Places - (_line.Callers - loan.Waiting), idle);
         return IsClosed ? 0 : (int)Math.Clamp(places, 0, waiting);
     }
 

@@ -19,7 +19,7 @@ internal sealed partial class CircuitBreakerGrain(AuthoritySurroundings around, 
     {
         var pass = await Do(0, static (circuit, _, now) => circuit.Enter(now));
         Around.Meter.Decided(Kind, PolicyName, pass.IsAdmitted);
-        return pass;
+        return IsShadow && !pass.IsAdmitted ? CircuitPass.Shadow(pass.State) : pass;
     }
 
     public async ValueTask ReportAsync(CircuitPass pass, CircuitOutcome outcome) => await Do(
@@ -31,7 +31,18 @@ internal sealed partial class CircuitBreakerGrain(AuthoritySurroundings around, 
 
     public async ValueTask ResetAsync(string? reason) => await ThrowAsync(CircuitCommand.Reset, reason);
 
-    public ValueTask<CircuitBreakerStatus> GetStatusAsync() => Do(0, static (circuit, _, now) => circuit.Describe(now));
+    public ValueTask<bool> SetPolicyAsync(CircuitBreakerPolicy policy, long version)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        return SetPolicyAsync(new PolicyOverride<CircuitBreakerPolicy>(policy, version));
+    }
+
+    public ValueTask<bool> ClearPolicyAsync(long version) => SetPolicyAsync(new PolicyOverride<CircuitBreakerPolicy>(null, version));
+
+    public async ValueTask<CircuitBreakerStatus> GetStatusAsync() =>
+        await Do(0, static (circuit, _, now) => circuit.Describe(now)) with { PolicyVersion = PolicyVersion };
+
+    ValueTask<bool> ICircuitBreakerProtocol.SetPolicyAsync(PolicyOverride<CircuitBreakerPolicy> order) => SetPolicyAsync(order);
 
     ValueTask<VerdictGrant> ICircuitBreakerProtocol.RenewAsync(VerdictRequest request) =>
         Do(request, static (circuit, request, now) => circuit.Renew(request, now), outlivesPolicy: true);

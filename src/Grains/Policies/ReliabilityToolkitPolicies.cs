@@ -39,7 +39,7 @@ public sealed class ReliabilityToolkitPolicies
         ];
 
     private static IEnumerable<string> FindRecorded<TPolicy>(string kind, IDictionary<string, TPolicy> policies)
-        where TPolicy : IDurablePolicy =>
+        where TPolicy : ICommonPolicy =>
         from entry in policies
         orderby entry.Key
         where entry.Value.Durability is not (null or Durability.Volatile)

@@ -20,14 +20,14 @@ internal sealed class RateLimiterGrain(AuthoritySurroundings around, ILogger<Rat
             await Clock.WaitAsync(LeaseTerm.OfPart, cancellationToken);
     }
 
-    public async ValueTask<bool> TryAcquireAsync(int tokens) => (await Acquire(new TokenRequest(default, tokens, MayWait: false))).IsGranted;
+    public async ValueTask<bool> TryAcquireAsync(int tokens) => IsAdmitted(await Acquire(new TokenRequest(default, tokens, MayWait: false)));
 
     public async ValueTask<bool> AcquireAsync(int tokens, CancellationToken cancellationToken)
     {
         var id = NewAnonymousId();
         var grant = await Acquire(new TokenRequest(id, tokens, MayWait: true));
         if (!grant.IsGranted && grant.AskAgainAfter == TimeSpan.Zero)
-            return false;
+            return IsAdmitted(grant);
         if (!grant.IsGranted || grant.ReadyAfter > CallTimeouts.LongestHold)
         {
             await Cancel(id);
@@ -48,7 +48,18 @@ internal sealed class RateLimiterGrain(AuthoritySurroundings around, ILogger<Rat
 
     public async ValueTask ResetAsync() => await Reset(default);
 
-    public ValueTask<RateLimiterStatus> GetStatusAsync() => Do(0, static (ledger, _, now) => ledger.Describe(now));
+    public ValueTask<bool> SetPolicyAsync(RateLimiterPolicy policy, long version)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        return SetPolicyAsync(new PolicyOverride<RateLimiterPolicy>(policy, version));
+    }
+
+    public ValueTask<bool> ClearPolicyAsync(long version) => SetPolicyAsync(new PolicyOverride<RateLimiterPolicy>(null, version));
+
+    public async ValueTask<RateLimiterStatus> GetStatusAsync() =>
+        await Do(0, static (ledger, _, now) => ledger.Describe(now)) with { PolicyVersion = PolicyVersion };
+
+    ValueTask<bool> IRateLimiterProtocol.SetPolicyAsync(PolicyOverride<RateLimiterPolicy> order) => SetPolicyAsync(order);
 
     ValueTask<TokenGrant> IRateLimiterProtocol.AcquireAsync(TokenRequest request) => Acquire(request);
 
@@ -59,6 +70,9 @@ internal sealed class RateLimiterGrain(AuthoritySurroundings around, ILogger<Rat
         Cancel(cancellation.Id);
 
     ValueTask<Acknowledgement> IRateLimiterProtocol.ResetAsync(RequestId id) => Reset(id);
+
+    ValueTask<Acknowledgement> IRateLimiterProtocol.RefundAsync(TokenRefund refund) =>
+        DoOnce(refund.Id, refund.Tokens, static (ledger, tokens, now) => ledger.Refund(tokens, now), outlivesPolicy: true);
 
     ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync() => GetStatusAsync();
 
@@ -79,6 +93,9 @@ internal sealed class RateLimiterGrain(AuthoritySurroundings around, ILogger<Rat
                 ask.Grain.Around.Meter.Decided(Kind, ask.Grain.PolicyName, answer.IsGranted);
             return answer;
         });
+
+    // In shadow mode everybody is.
+    private static bool IsAdmitted(in TokenGrant grant) => grant.IsGranted || grant.IsShadow;
 
     private ValueTask<Acknowledgement> Cancel(RequestId earlier) => TakeBack(earlier, static (ledger, request, now) => ledger.Cancel(request, now));
 

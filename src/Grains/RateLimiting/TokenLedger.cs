@@ -94,7 +94,12 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         Advance(now);
         if (!HearOf(request.Epoch, now))
             return new TokenGrant(false, default, default, RefusalReason.AuthorityUnavailable, _policy.Burst) { Epoch = _epoch };
-        var answer = Decide(request, now) with { Epoch = _epoch };
+        var answer = Decide(request, now) with
+        {
+            Epoch = _epoch,
+            IsShadow = !_policy.Enforce,
+            FillsWithin = _policy.FillsWithin,
+        };
         if (request.Demand <= 0)
             return answer;
 
@@ -158,8 +163,10 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
             shares.IsRationed(_rest.Tokens) ? Sooner(TokenShares.Renewal, _rest.FullAt.After(now)) : default,
             FirstAt(1).After(now),
             _policy.Burst,
-            _policy.QueueLimit,
-            shares.Share(part.Demand));
+            _policy.Places,
+            shares.Share(part.Demand),
+            IsShadow: !_policy.Enforce,
+            FillsWithin: _policy.FillsWithin);
         Parts.Lend(part, answer, now);
         LendOut();
         return answer;
@@ -185,6 +192,18 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
     {
         Advance(now);
         _waiting?.Cancel(request);
+    }
+
+    /// <summary>Takes tokens back that were spent in vain, as far as the rest has room.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than 1; nothing has changed.</exception>
+    public void Refund(int tokens, Instant now)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
+        Advance(now);
+        if (IsWithheld && _isWhollyWithheld)
+            return; // what came before it is not known, and may be in use
+        _rest.Add(tokens);
+        _waiting?.NoteMore();
     }
 
     /// <summary>Fills the rest, not what is lent. Who waits keeps turn and instant.</summary>
@@ -262,7 +281,7 @@ internal sealed class TokenLedger : IAuthorityMachine<RateLimiterPolicy, TokenGr
         var retryAfter = FirstAt(request.Tokens).After(now);
         if (!request.MayWait)
             return new TokenGrant(false, default, retryAfter, RefusalReason.RateLimited, _policy.Burst);
-        if (!isKnown && (WaitingCount >= _policy.QueueLimit || retryAfter > Horizon))
+        if (!isKnown && (WaitingCount >= _policy.Places || retryAfter > Horizon))
             return new TokenGrant(false, default, retryAfter, RefusalReason.QueueFull, _policy.Burst);
         _waiting ??= new Reservations();
         if (!_waiting.Ask(request.Id.Key, request.Tokens, _rest, now, out var at))

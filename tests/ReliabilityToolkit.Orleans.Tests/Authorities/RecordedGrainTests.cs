@@ -79,6 +79,52 @@ public sealed class RecordedGrainTests : IDisposable
     }
 
     [Fact]
+    public async Task OwnPolicy_OutlivesALostActivationAndAGoodbye()
+    {
+        var first = await LimiterAsync("slow");
+        (await first.AskAsync(grain => grain.SetPolicyAsync(new() { Burst = 7, TokensPerPeriod = 1 }, 5))).Should().BeTrue();
+        var second = await LimiterAsync("slow"); // the first is lost
+        (await second.AskAsync(grain => grain.GetStatusAsync())).Should().Match<RateLimiterStatus>(it => it.Burst == 7 && it.PolicyVersion == 5);
+        _time.Advance(Second * 60);
+        await second.EndAsync();
+        _storage.Rows.Should().Be(1, "though its bucket is full");
+        var third = await LimiterAsync("slow");
+        (await third.AskAsync(grain => grain.SetPolicyAsync(new() { Burst = 9 }, 4))).Should().BeFalse();
+        (await third.AskAsync(grain => grain.ClearPolicyAsync(6))).Should().BeTrue();
+        await third.EndAsync();
+        var fourth = await LimiterAsync("slow");
+        (await fourth.AskAsync(grain => grain.SetPolicyAsync(new() { Burst = 9 }, 5))).Should().BeFalse("it was cleared since");
+        (await fourth.AskAsync(grain => grain.GetStatusAsync())).Burst.Should().Be(100);
+    }
+
+    [Fact]
+    public async Task OwnPolicy_ThatCannotBeRecorded_IsToldSoAndIsRecordedWhenItComesAgain()
+    {
+        var limiter = await LimiterAsync("slow");
+        _storage.Before = () => Task.FromException(new IOException("no storage"));
+        await limiter.Awaiting(it => it.AskAsync(grain => grain.SetPolicyAsync(new() { Burst = 7 }, 5)))
+            .Should().ThrowAsync<AuthorityUnavailableException>();
+        _storage.Before = null;
+        (await limiter.AskAsync(grain => grain.SetPolicyAsync(new() { Burst = 7 }, 5))).Should().BeTrue();
+        (await (await LimiterAsync("slow")).AskAsync(grain => grain.GetStatusAsync())).Burst.Should().Be(7);
+    }
+
+    [Fact]
+    public async Task OwnPolicy_OfAVolatileLimiter_MovesWithItAndKeepsItInMemory()
+    {
+        var first = await LimiterAsync("volatile");
+        (await first.AskAsync(grain => grain.SetPolicyAsync(new() { Burst = 7 }, 5))).Should().BeTrue();
+        first.Activation.Delays.Should().Contain(Timeout.InfiniteTimeSpan);
+        var moved = new FakeMigration();
+        await first.AskAsync(grain =>
+        {
+            grain.OnDehydrate(moved);
+            return new ValueTask<bool>(true);
+        });
+        (await (await LimiterAsync("volatile", moved)).AskAsync(grain => grain.GetStatusAsync())).PolicyVersion.Should().Be(5);
+    }
+
+    [Fact]
     public async Task Limiter_ThatIsFullAgain_LeavesNoRecord()
     {
         var limiter = await LimiterAsync("slow");

@@ -81,10 +81,20 @@ internal abstract class FakeAuthority : IRateLimiterProtocol, ICircuitBreakerPro
 
     public ValueTask<Acknowledgement> CancelAsync(TokenCancellation cancellation) => TakeBack(cancellation.Id);
 
+    public Func<TokenRefund, ValueTask<Acknowledgement>>? OnRefund { get; set; }
+
+    public ValueTask<Acknowledgement> RefundAsync(TokenRefund refund) => OnRefund?.Invoke(refund) ?? Never<Acknowledgement>();
+
     public ValueTask<Acknowledgement> ResetAsync(RequestId id) => Command("Reset", id);
 
     ValueTask<RateLimiterStatus> IRateLimiterProtocol.GetStatusAsync() =>
         OnStatus?.Invoke() ?? Never<RateLimiterStatus>();
+
+    public ValueTask<bool> SetPolicyAsync(PolicyOverride<RateLimiterPolicy> order) => Never<bool>();
+
+    public ValueTask<bool> SetPolicyAsync(PolicyOverride<CircuitBreakerPolicy> order) => Never<bool>();
+
+    public ValueTask<bool> SetPolicyAsync(PolicyOverride<BulkheadPolicy> order) => Never<bool>();
 
     public ValueTask<VerdictGrant> RenewAsync(VerdictRequest request) =>
         OnRenewVerdict?.Invoke(request) ?? Never<VerdictGrant>();
