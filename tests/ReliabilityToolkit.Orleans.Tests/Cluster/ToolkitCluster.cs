@@ -92,6 +92,7 @@ public sealed class ToolkitCluster : IAsyncLifetime
             .AddCircuitBreaker("five", policy => policy.CoolDown = TimeSpan.FromHours(1))
             .AddCircuitBreaker("short", policy => (policy.CoolDown, policy.HalfOpenMaxCalls) = (TimeSpan.FromMilliseconds(200), 2))
             .AddCircuitBreaker("picky", policy => policy.FailureThreshold = 1)
+            .AddCircuitBreaker("two", policy => (policy.FailureThreshold, policy.CoolDown) = (2, TimeSpan.FromHours(1)))
             .AddBulkhead("single", policy => policy.Capacity = 1)
             .AddBulkhead("triple", policy => policy.Capacity = 3)
             .AddBulkhead("brief", policy => (policy.Capacity, policy.Lease) = (1, TimeSpan.FromSeconds(2)))
