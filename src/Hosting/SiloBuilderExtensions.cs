@@ -18,4 +18,15 @@ public static class SiloBuilderExtensions
         configure(new ReliabilityToolkitBuilder(silo));
         return silo;
     }
+
+    /// <summary>
+    /// Guards the calls of grains on this silo that carry <see cref="RateLimitedAttribute"/>, <see cref="BulkheadedAttribute"/> or
+    /// <see cref="CircuitBrokenAttribute"/>. All silos on which such grains live should say so. Other calls cost a look-up more.
+    /// </summary>
+    /// <param name="silo">The silo; it has <see cref="AddReliabilityToolkit"/>.</param>
+    public static ISiloBuilder AddReliabilityToolkitCallGuards(this ISiloBuilder silo)
+    {
+        ArgumentNullException.ThrowIfNull(silo);
+        return silo.AddIncomingGrainCallFilter<CallGuardFilter>();
+    }
 }

@@ -83,7 +83,7 @@ public sealed class ToolkitCluster : IAsyncLifetime
 
     private sealed class SiloSetup : ISiloConfigurator
     {
-        public void Configure(ISiloBuilder siloBuilder) => siloBuilder.AddReliabilityToolkit(toolkit => toolkit
+        public void Configure(ISiloBuilder siloBuilder) => siloBuilder.AddReliabilityToolkitCallGuards().AddReliabilityToolkit(toolkit => toolkit
             .AddRateLimiter("fifty", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period) = (50, 1, TimeSpan.FromHours(1)))
             .AddRateLimiter(
                 "one", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period, policy.QueueLimit) = (1, 1, TimeSpan.FromHours(1), 2))
