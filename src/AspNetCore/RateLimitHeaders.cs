@@ -38,19 +38,24 @@ internal static class RateLimitHeaders
         if (!context.Items.TryGetValue(Noted, out var noted) || context.Response.Headers.ContainsKey("RateLimit-Policy"))
             return;
         var (policies, levels) = (new List<string>(), new List<string>());
-        string? refusedBy = null;
-        refusal?.TryGetMetadata(ToolkitMetadata.Policy, out refusedBy);
-        foreach (var limiter in ((List<ClusterRateLimiter>)noted!).Distinct())
+        (string? Policy, string? Key) refusedBy = default;
+        if (refusal?.TryGetMetadata(MetadataName.RetryAfter, out var retryAfter) != true)
+            retryAfter = default; // a bulkhead's refusal has none, and says nothing of limiters
+        else if (refusal.TryGetMetadata(ToolkitMetadata.Policy, out refusedBy.Policy))
+            refusal.TryGetMetadata(ToolkitMetadata.Key, out refusedBy.Key);
+
+        // Of several keys of one policy, the one that has least.
+        foreach (var policy in ((List<ClusterRateLimiter>)noted!).Distinct().Where(static limiter => limiter.Quota is not null)
+            .GroupBy(static limiter => limiter.Policy))
         {
-            if (limiter.Quota is not { } quota)
-                continue;
-            policies.Add(string.Create(CultureInfo.InvariantCulture, $"\"{limiter.Policy}\";q={quota.Burst};w={Seconds(quota.FillsWithin)}"));
-            var left = limiter.GetStatistics()!.CurrentAvailablePermits;
-            var isRefused = limiter.Policy == refusedBy;
+            var quota = policy.First().Quota!;
+            policies.Add(string.Create(CultureInfo.InvariantCulture, $"\"{policy.Key}\";q={quota.Burst};w={Seconds(quota.FillsWithin)}"));
+            var isRefused = policy.Any(limiter => (limiter.Policy, limiter.Key) == refusedBy);
+            var left = isRefused ? 0 : policy.Min(static limiter => limiter.GetStatistics()!.CurrentAvailablePermits);
             if (!isRefused && left == 0)
                 continue;
-            var wait = isRefused && refusal!.TryGetMetadata(MetadataName.RetryAfter, out var retryAfter) ? retryAfter : quota.FillsWithin;
-            levels.Add(string.Create(CultureInfo.InvariantCulture, $"\"{limiter.Policy}\";r={(isRefused ? 0 : left)};t={Seconds(wait)}"));
+            var wait = isRefused ? retryAfter : quota.FillsWithin;
+            levels.Add(string.Create(CultureInfo.InvariantCulture, $"\"{policy.Key}\";r={left};t={Seconds(wait)}"));
         }
 
         if (policies.Count > 0)

@@ -81,8 +81,8 @@ public static class RateLimiterOptionsExtensions
         options.Check();
         return context =>
         {
-            var limits = limitsOf(context);
-            if (limits.Count == 0)
+            ClusterLimit[] limits = [.. limitsOf(context).Distinct()]; // a stranger may have chosen two keys that are one
+            if (limits.Length == 0)
                 return RateLimitPartition.GetNoLimiter("");
             var toolkit = context.RequestServices.GetRequiredService<IReliabilityToolkit>();
             RateLimiter[] limiters;

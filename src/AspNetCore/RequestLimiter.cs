@@ -23,7 +23,15 @@ internal sealed class RequestLimiter(RateLimiter? limit, ClusterLimitOptions opt
     {
         try
         {
-            return limit is null ? _nameless : limit.AttemptAcquire(permitCount);
+            // The middleware asks again at once where it is refused.
+            return limit switch
+            {
+                null => _nameless,
+                ClusterRateLimiter tokens => tokens.AttemptFirst(permitCount),
+                ClusterBulkhead slots => slots.AttemptFirst(permitCount),
+                CombinedRateLimiter several => several.Attempt(permitCount, comesBack: true),
+                _ => limit.AttemptAcquire(permitCount),
+            };
         }
         catch (BulkheadClosedException)
         {

@@ -24,12 +24,14 @@ public sealed class PlantedBugTests
             Parts,
             "Math.Max(part.HeldRate, answer.Rate));",
             "answer.Rate);"),
+        // <bug>
         new(
             "The holder uses all of the rate",
             "Rate",
             Term,
             "=> rate - ((rate + RateMargin - 1) / RateMargin);",
             "=> rate;"),
+        // </bug>
         new(
             "A new rate is counted from before it came",
             "Sum",

@@ -117,7 +117,11 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
 
     /// <summary>Without a call.</summary>
     /// <exception cref="ArgumentOutOfRangeException">More than the capacity that the node has last heard of.</exception>
-    public BulkheadPermit Attempt(int slots)
+    /// <param name="slots">How many.</param>
+    /// <param name="comesBack">
+    /// Whether he asks again at once, ready for an answer: then a no is none yet. It is not counted, nor is it, in shadow mode, a yes.
+    /// </param>
+    public BulkheadPermit Attempt(int slots, bool comesBack = false)
     {
         SlotLot? lot;
         SlotsRequest? request;
@@ -131,7 +135,7 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
         }
 
         Send(request);
-        return lot is null ? Refuse(RefusalReason.NoLocalStock, DecisionSource.Part) : new BulkheadPermit(this, lot, slots);
+        return lot is null ? Refuse(RefusalReason.NoLocalStock, DecisionSource.Part, comesBack) : new BulkheadPermit(this, lot, slots);
     }
 
     /// <exception cref="ArgumentOutOfRangeException">More than the capacity.</exception>
@@ -262,12 +266,16 @@ internal sealed partial class BulkheadNode : IHasDueTime, IHearsHints
         : caller.AskedIn > 0 ? DecisionSource.Authority
         : DecisionSource.Part;
 
-    private BulkheadPermit Refuse(RefusalReason reason, DecisionSource source)
+    private BulkheadPermit Refuse(RefusalReason reason, DecisionSource source, bool comesBack = false)
     {
-        Interlocked.Increment(ref _refused);
-        _decisions.Add(source, (DecisionOutcome)reason);
-        if (_isShadow)
-            return new BulkheadPermit(this, SlotLot.Shadow(), 0);
+        if (!comesBack)
+        {
+            Interlocked.Increment(ref _refused);
+            _decisions.Add(source, (DecisionOutcome)reason);
+            if (_isShadow)
+                return new BulkheadPermit(this, SlotLot.Shadow(), 0);
+        }
+
         return reason switch
         {
             RefusalReason.AuthorityUnavailable => _unavailable ??= new BulkheadPermit(this, reason),

@@ -11,7 +11,11 @@ internal sealed class BulkheadWithoutWaiting(ClusterBulkhead bulkhead) : RateLim
 
     public override RateLimiterStatistics? GetStatistics() => bulkhead.GetStatistics();
 
-    protected override RateLimitLease AttemptAcquireCore(int permitCount) => bulkhead.AttemptAcquire(permitCount);
+    protected override RateLimitLease AttemptAcquireCore(int permitCount)
+    {
+        PermitCount.ThrowIfBelowOne(permitCount);
+        return bulkhead.AttemptFirst(permitCount);
+    }
 
     protected override async ValueTask<RateLimitLease> AcquireAsyncCore(int permitCount, CancellationToken cancellationToken) =>
         await bulkhead.TryAcquireAsync(permitCount, cancellationToken).ConfigureAwait(false);

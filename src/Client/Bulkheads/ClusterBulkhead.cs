@@ -130,6 +130,9 @@ public sealed class ClusterBulkhead : RateLimiter
         static async ValueTask<RateLimitLease> Convert(ValueTask<BulkheadPermit> permit) => await permit.ConfigureAwait(false);
     }
 
+    /// <summary>For one who asks again at once, ready for an answer, where the node holds nothing.</summary>
+    internal RateLimitLease AttemptFirst(int permitCount) => _node.TryTake(permitCount) ?? _node.Attempt(permitCount, comesBack: true);
+
     private ValueTask<BulkheadPermit> AcquireAsync(int permitCount, bool mayWait, CancellationToken cancellationToken)
     {
         PermitCount.ThrowIfBelowOne(permitCount);

@@ -74,7 +74,10 @@ public sealed class CombinedRateLimiter : RateLimiter
     }
 
     /// <inheritdoc/>
-    protected override RateLimitLease AttemptAcquireCore(int permitCount)
+    protected override RateLimitLease AttemptAcquireCore(int permitCount) => Attempt(permitCount, comesBack: false);
+
+    /// <summary>As <c>AttemptAcquire</c>; see <see cref="ClusterRateLimiter.AttemptFirst"/>.</summary>
+    internal CombinedLease Attempt(int permitCount, bool comesBack)
     {
         PermitCount.ThrowIfBelowOne(permitCount);
         var taken = new RateLimitLease[_limiters.Length];
@@ -82,7 +85,7 @@ public sealed class CombinedRateLimiter : RateLimiter
         {
             try
             {
-                taken[i] = Attempt(_limiters[i], permitCount);
+                taken[i] = Attempt(_limiters[i], permitCount, comesBack);
             }
             catch
             {
@@ -110,10 +113,12 @@ public sealed class CombinedRateLimiter : RateLimiter
         _ => (2, ""),
     };
 
-    private static RateLimitLease Attempt(RateLimiter limiter, int permitCount) => limiter switch
+    private static RateLimitLease Attempt(RateLimiter limiter, int permitCount, bool comesBack) => limiter switch
     {
-        ClusterRateLimiter tokens => tokens.AttemptEstimated(permitCount),
-        LimiterWithoutWaiting tokens => tokens.Limiter.AttemptEstimated(permitCount),
+        ClusterRateLimiter tokens => tokens.AttemptEstimated(permitCount, comesBack),
+        LimiterWithoutWaiting tokens => tokens.Limiter.AttemptEstimated(permitCount, comesBack),
+        ClusterBulkhead slots when comesBack => slots.AttemptFirst(permitCount),
+        BulkheadWithoutWaiting slots when !comesBack => slots.Bulkhead.AttemptAcquire(permitCount),
         _ => limiter.AttemptAcquire(permitCount),
     };
 

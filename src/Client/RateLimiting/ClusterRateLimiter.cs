@@ -67,11 +67,17 @@ public sealed class ClusterRateLimiter : RateLimiter
         return _node.AcquireEstimatedAsync(permitCount, mayWait ? CallerPatience.ForTokens : CallerPatience.ForAnAnswer, cancellationToken);
     }
 
-    internal EstimatedLease AttemptEstimated(int permitCount) => _node.Estimate(AttemptAcquire(permitCount), permitCount);
+    /// <summary>For one who asks again at once, ready for an answer, where the node holds nothing.</summary>
+    internal RateLimitLease AttemptFirst(int permitCount) =>
+        _node.TryTake(permitCount) ? TokenLease.Acquired : _node.Attempt(permitCount, comesBack: true);
+
+    internal EstimatedLease AttemptEstimated(int permitCount, bool comesBack = false) =>
+        _node.Estimate(comesBack ? AttemptFirst(permitCount) : AttemptAcquire(permitCount), permitCount);
 
     /// <summary>
     /// This limiter for whoever would wait in <see cref="RateLimiter.AcquireAsync"/> where nobody should, as ASP.NET Core's middleware and Polly do:
-    /// its <c>AcquireAsync</c> is <see cref="TryAcquireAsync"/>. Tokens and statistics are those of this one.
+    /// its <c>AcquireAsync</c> is <see cref="TryAcquireAsync"/>. Tokens and statistics are those of this one; a no of its <c>AttemptAcquire</c> is
+    /// not counted, for whoever uses it asks again.
     /// </summary>
     public RateLimiter WithoutWaiting() => _withoutWaiting ??= new LimiterWithoutWaiting(this);
 

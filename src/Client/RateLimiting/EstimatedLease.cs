@@ -34,8 +34,9 @@ public sealed class EstimatedLease : RateLimitLease
 
     /// <summary>
     /// Tells the real cost, once. Less than the estimate: the difference is refunded, as far as the bucket has room, within
-    /// <see cref="RefundableFor"/>. More: the difference is owed by the node, up to a burst in all, and repaid over a minute, in sixty acquires that
-    /// wait like any other; what is above that is forgiven. Returns at once; a refund that does not reach the authority is lost.
+    /// <see cref="RefundableFor"/>; where none were taken (in shadow mode, or while the authority does not answer), nothing. More: the difference is
+    /// owed by the node, up to a burst in all, and repaid over a minute, in sixty acquires that wait like any other; what is above that is forgiven.
+    /// Returns at once; a refund that does not reach the authority is lost.
     /// </summary>
     /// <param name="cost">In tokens; 0 and above.</param>
     /// <exception cref="ArgumentOutOfRangeException">The cost is negative.</exception>
@@ -47,7 +48,7 @@ public sealed class EstimatedLease : RateLimitLease
             throw new InvalidOperationException("Nothing was acquired that could be settled.");
         if (Interlocked.Exchange(ref _isSettled, 1) != 0)
             throw new InvalidOperationException("It has been settled.");
-        return _limiter.Settle(Estimate, cost, _acquiredAt);
+        return _lease == TokenLease.Free ? default : _limiter.Settle(Estimate, cost, _acquiredAt);
     }
 
     /// <inheritdoc/>

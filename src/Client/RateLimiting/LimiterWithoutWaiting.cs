@@ -11,7 +11,11 @@ internal sealed class LimiterWithoutWaiting(ClusterRateLimiter limiter) : RateLi
 
     public override RateLimiterStatistics? GetStatistics() => limiter.GetStatistics();
 
-    protected override RateLimitLease AttemptAcquireCore(int permitCount) => limiter.AttemptAcquire(permitCount);
+    protected override RateLimitLease AttemptAcquireCore(int permitCount)
+    {
+        PermitCount.ThrowIfBelowOne(permitCount);
+        return limiter.AttemptFirst(permitCount);
+    }
 
     protected override ValueTask<RateLimitLease> AcquireAsyncCore(int permitCount, CancellationToken cancellationToken) =>
         limiter.TryAcquireAsync(permitCount, cancellationToken);

@@ -24,16 +24,11 @@ internal sealed partial class RateLimiterNode : IHasDueTime
         Send = static (authority, id, _) => authority.ResetAsync(id),
     };
 
-    private static readonly Question<IRateLimiterProtocol, int, Acknowledgement> Refund = new()
-    {
-        Send = static (authority, id, tokens) => authority.RefundAsync(new TokenRefund(id, tokens)),
-    };
-
     // Within so long it is the same caller who comes again.
     private static readonly TimeSpan SameCaller = TimeSpan.FromMilliseconds(1);
 
     [ThreadStatic]
-    private static (RateLimiterNode? By, int Tokens, Instant At) _refusedHere;
+    private static (RateLimiterNode? By, TokenCaller Caller, Instant At, bool IsCounted) _refusedHere;
 
     private readonly Conversation<IRateLimiterProtocol> _conversation;
     private readonly NodeMeter _meter;
@@ -149,15 +144,20 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     }
 
     /// <summary>Without a call. What is above the burst is refused as such once an answer has told the burst.</summary>
+    /// <param name="tokens">How many.</param>
+    /// <param name="comesBack">
+    /// Whether he asks again at once, ready for an answer: then a no is none yet. It is not counted, nor is it, in shadow mode, a yes.
+    /// </param>
     /// <exception cref="ArgumentOutOfRangeException">More than the burst.</exception>
-    public TokenLease Attempt(int tokens)
+    public TokenLease Attempt(int tokens, bool comesBack = false)
     {
         if (_burst is > 0 and var burst && tokens > burst)
             throw PermitCount.IsAbove(burst, tokens);
         var caller = Begin(tokens, CallerPatience.None, isBack: false, out _);
-        if (caller.Fate == CallerFate.Refused)
-            _refusedHere = (this, tokens, _clock.Now);
-        return Conclude(caller);
+        var lease = Conclude(caller, comesBack);
+        if (!lease.IsAcquired)
+            _refusedHere = (this, caller, _clock.Now, IsCounted: !comesBack);
+        return lease;
     }
 
     /// <summary>For one who found nothing at hand.</summary>
@@ -267,8 +267,10 @@ internal sealed partial class RateLimiterNode : IHasDueTime
             _ = RepayAsync(piece);
     }
 
+    // Once, and never again: an authority that has moved in between would give it back twice.
     private async ValueTask TellRefundAsync(int tokens) =>
-        await _conversation.AskAsync(tokens, Refund, CancellationToken.None).ConfigureAwait(false);
+        await _conversation.SendOnceAsync(tokens, static (authority, id, tokens) => authority.RefundAsync(new TokenRefund(id, tokens)))
+            .ConfigureAwait(false);
 
     private async Task RepayAsync(int piece)
     {
@@ -278,7 +280,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
             using var lease = TryTake(piece)
                 ? TokenLease.Acquired
                 : await AcquireAsync(piece, CallerPatience.ForTokens, CancellationToken.None).ConfigureAwait(false);
-            isAcquired = lease.IsAcquired;
+            isAcquired = lease == TokenLease.Acquired;
         }
         catch (Exception e)
         {
@@ -320,13 +322,18 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     // Some ask for what is at hand, and when there is nothing ask again at once, and wait (ASP.NET Core's middleware does). That is one caller.
     private bool IsBack(int tokens)
     {
-        var (by, asked, at) = _refusedHere;
-        if (by is null)
-            return false;
+        var (by, refused, at, isCounted) = _refusedHere;
+        if (by != this)
+            return false; // of several limiters that are asked in turn, that one may come next
         _refusedHere = default;
-        if (by != this || asked != tokens || _clock.Now - at > SameCaller)
+        if (refused.Tokens != tokens || _clock.Now - at > SameCaller)
             return false;
-        Interlocked.Decrement(ref _refused);
+        if (isCounted)
+        {
+            Interlocked.Decrement(ref _refused);
+            _decisions.Add(refused.Source, (DecisionOutcome)refused.Reason, -1);
+        }
+
         return true;
     }
 
@@ -455,20 +462,22 @@ internal sealed partial class RateLimiterNode : IHasDueTime
             _lastUsedAt = _clock.Now;
     }
 
-    private TokenLease Conclude(TokenCaller caller)
+    private TokenLease Conclude(TokenCaller caller, bool comesBack = false)
     {
         if (caller.Fate == CallerFate.Refused)
         {
+            if (comesBack)
+                return Refuse(caller);
             Interlocked.Increment(ref _refused);
             _decisions.Add(caller.Source, (DecisionOutcome)caller.Reason);
-            return _isShadow ? TokenLease.Acquired : Refuse(caller);
+            return _isShadow ? TokenLease.Free : Refuse(caller);
         }
 
         if (caller.Fate == CallerFate.AdmittedAlone && _burst is > 0 and var burst && caller.Tokens > burst)
             throw PermitCount.IsAbove(burst, caller.Tokens);
         Interlocked.Increment(ref _admitted);
         _decisions.Add(caller.Source, DecisionOutcome.Admitted);
-        return TokenLease.Acquired;
+        return caller.Fate == CallerFate.AdmittedAlone ? TokenLease.Free : TokenLease.Acquired;
     }
 
     private TokenLease Refuse(TokenCaller caller) => caller.Reason switch

@@ -5,7 +5,11 @@ namespace ReliabilityToolkit.Orleans;
 /// <summary>The lease of a limiter. Tokens are spent, not returned: disposing it does nothing.</summary>
 internal sealed class TokenLease : RateLimitLease
 {
+    /// <summary>Tokens were taken.</summary>
     public static readonly TokenLease Acquired = new();
+
+    /// <summary>Admitted, though none were: in shadow mode, or by a node that decides alone. There is nothing to be settled.</summary>
+    public static readonly TokenLease Free = new();
 
     private readonly ResourceName _by;
     private readonly RefusalReason _reason;

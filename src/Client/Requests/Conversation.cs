@@ -106,6 +106,24 @@ internal sealed partial class Conversation<TAuthority>(ResourceName resource, TA
         }
     }
 
+    /// <summary>Sends under a number of its own, without a repeat: what is lost is lost.</summary>
+    /// <param name="message">Handed to <paramref name="send"/>.</param>
+    /// <param name="send">Makes the grain call.</param>
+    public async ValueTask<TAnswer> SendOnceAsync<TMessage, TAnswer>(
+        TMessage message, Func<TAuthority, RequestId, TMessage, ValueTask<TAnswer>> send)
+    {
+        var id = channel.Open();
+        Caller.Meter.Called(Kind, Resource.Policy, isRepeat: false);
+        try
+        {
+            return await AuthorityCaller.AnswerAsync(send(authority, id, message), Caller.FirstAttempt(Caller.Clock.Now)).ConfigureAwait(false);
+        }
+        finally
+        {
+            channel.Close(id);
+        }
+    }
+
     /// <summary>Calls without a number, for what is safe to repeat by itself.</summary>
     /// <param name="message">Handed to <paramref name="send"/>.</param>
     /// <param name="send">Makes the grain call; invoked afresh for each attempt.</param>

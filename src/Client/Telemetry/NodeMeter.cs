@@ -18,15 +18,16 @@ internal sealed class NodeMeter : IDisposable
     private readonly Counter<long> _changes;
     private readonly Counter<long> _lostSlots;
     private readonly Counter<long> _returnedSlots;
+    private readonly PolicyNames _names = new();
     private readonly bool _isOwned;
 
     public NodeMeter(IMeterFactory? factory = null)
     {
         _isOwned = factory is null;
         _meter = ReliabilityToolkitTelemetry.CreateMeter(factory);
-        Limiters = new KindMeter(_meter, "limiter");
-        Breakers = new KindMeter(_meter, "breaker");
-        Bulkheads = new KindMeter(_meter, "bulkhead");
+        Limiters = new KindMeter(_meter, "limiter", _names);
+        Breakers = new KindMeter(_meter, "breaker", _names);
+        Bulkheads = new KindMeter(_meter, "bulkhead", _names);
         _calls = _meter.CreateCounter<long>("reliability_toolkit.calls", "{call}", "Calls to authorities, each attempt.");
         _repeats = _meter.CreateCounter<long>("reliability_toolkit.calls.repeated", "{call}", "Of these, further attempts.");
         _unanswered = _meter.CreateCounter<long>("reliability_toolkit.calls.unanswered", "{call}", "No answer in time, with all repeats.");
@@ -63,16 +64,17 @@ internal sealed class NodeMeter : IDisposable
 
     public void Called(string kind, string policy, bool isRepeat)
     {
-        _calls.Add(1, ReliabilityToolkitTelemetry.OfKind(kind), ReliabilityToolkitTelemetry.OfPolicy(policy));
+        var (ofKind, ofPolicy) = (ReliabilityToolkitTelemetry.OfKind(kind), ReliabilityToolkitTelemetry.OfPolicy(_names.Of(policy)));
+        _calls.Add(1, ofKind, ofPolicy);
         if (isRepeat)
-            _repeats.Add(1, ReliabilityToolkitTelemetry.OfKind(kind), ReliabilityToolkitTelemetry.OfPolicy(policy));
+            _repeats.Add(1, ofKind, ofPolicy);
     }
 
     public void Unanswered(string kind, string policy) =>
-        _unanswered.Add(1, ReliabilityToolkitTelemetry.OfKind(kind), ReliabilityToolkitTelemetry.OfPolicy(policy));
+        _unanswered.Add(1, ReliabilityToolkitTelemetry.OfKind(kind), ReliabilityToolkitTelemetry.OfPolicy(_names.Of(policy)));
 
     public void Untold(string kind, string policy) =>
-        _untold.Add(1, ReliabilityToolkitTelemetry.OfKind(kind), ReliabilityToolkitTelemetry.OfPolicy(policy));
+        _untold.Add(1, ReliabilityToolkitTelemetry.OfKind(kind), ReliabilityToolkitTelemetry.OfPolicy(_names.Of(policy)));
 
     /// <param name="policy">Of the limiter.</param>
     /// <param name="lent">Came into the part, by a grant or by its rate.</param>
@@ -124,7 +126,7 @@ internal sealed class NodeMeter : IDisposable
         _meter.CreateObservableGauge(
             $"reliability_toolkit.{name}",
             () => from one in alive()
-                  group one.Node by one.Policy into policy
+                  group one.Node by _names.Of(one.Policy) into policy
                   select new Measurement<double>(
                       policy.Select(level).Aggregate(sum ?? (static (left, right) => left + right)),
                       ReliabilityToolkitTelemetry.OfPolicy(policy.Key)),
@@ -152,9 +154,11 @@ internal sealed class KindMeter
 {
     private readonly ConcurrentDictionary<string, DecisionCounts> _byPolicy = new(StringComparer.Ordinal);
     private readonly Histogram<double> _wait;
+    private readonly PolicyNames _names;
 
-    public KindMeter(Meter meter, string kind)
+    public KindMeter(Meter meter, string kind, PolicyNames names)
     {
+        _names = names;
         _wait = meter.CreateHistogram<double>($"reliability_toolkit.{kind}.wait", "s", "How long those waited who were admitted, and not at once.");
         meter.CreateObservableCounter(
             $"reliability_toolkit.{kind}.decisions",
@@ -172,7 +176,24 @@ internal sealed class KindMeter
         }
     }
 
-    public DecisionCounts Of(string policy) => _byPolicy.GetOrAdd(policy, static _ => new DecisionCounts());
+    public DecisionCounts Of(string policy) => _byPolicy.GetOrAdd(_names.Of(policy), static _ => new DecisionCounts());
 
-    public void Waited(string policy, TimeSpan time) => _wait.Record(time.TotalSeconds, ReliabilityToolkitTelemetry.OfPolicy(policy));
+    public void Waited(string policy, TimeSpan time) => _wait.Record(time.TotalSeconds, ReliabilityToolkitTelemetry.OfPolicy(_names.Of(policy)));
+}
+
+/// <summary>
+/// The policies that are told apart: a thousand, for a stranger may have chosen a name that no silo knows. Others are "other". Thread-safe.
+/// </summary>
+internal sealed class PolicyNames
+{
+    public const int Most = 1_000;
+
+    public const string Other = "other";
+
+    private readonly ConcurrentDictionary<string, string> _known = new(StringComparer.Ordinal);
+
+    public string Of(string policy) =>
+        _known.TryGetValue(policy, out var known) ? known
+        : _known.Count >= Most ? Other
+        : _known.GetOrAdd(policy, policy);
 }

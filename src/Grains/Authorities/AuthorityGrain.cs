@@ -79,6 +79,8 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         {
             var heritage = await _keeper.BeginAsync(NewEpoch(), _carried);
             TakeOver(_keeper.Override);
+            if (around.Records.Read<PolicyOverride<TPolicy>>(_carried?.Override)?.Version > PolicyVersion)
+                TakeOver(_keeper.Override = _carried!.Override); // set where no record was kept
             BeginUnasked(policy, policies, heritage);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
@@ -136,7 +138,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         var isNewer = await Do((Grain: this, Order: order), static (_, call, now) => call.Grain.Override(call.Order, now));
         if (_keeper is not null)
             await AnswerLaterAsync(isNewer); // also of one that has come again, and could not be recorded before
-        return isNewer || order.Version == PolicyVersion;
+        return isNewer || (order.Version == PolicyVersion && PolicySet.AreAlike(order.Policy, _override!.Policy));
     }
 
     /// <summary>Does a machine's verb for a caller who does not repeat it, or whose repeats do no harm.</summary>
@@ -406,6 +408,7 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
                 throw AuthorityUnavailableException.ForRecord(Name, "its policy has only just come.");
             }
 
+            TakeOver(_carried?.Override);
             Begin(policy, policies, HeritageInMemory(policy), now);
             return;
         }

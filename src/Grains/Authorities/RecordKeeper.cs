@@ -26,8 +26,6 @@ internal sealed class RecordKeeper<TMemory>(NodeClock clock, Tenure tenure, Reco
     {
         var found = await record.ReadAsync();
         var memory = found is null ? null : record.MemoryOf(found);
-        if (found is null)
-            record.Override = carried?.Override;
         var heritage = tenure.Inherit(found, memory, carried, newEpoch, clock.Time.GetUtcNow().UtcTicks);
         if (!tenure.MustWriteFirst)
             return heritage;

@@ -82,16 +82,16 @@ internal sealed partial class CircuitBreakerGrain(AuthoritySurroundings around, 
         return new KillSwitchResult(obedience.Acknowledged, obedience.RanOut);
     }
 
-    private ValueTask<Obedience> ObeyAsync(CircuitOrder order)
-    {
-        return _orders.HoldAsync(
-            () =>
+    private ValueTask<Obedience> ObeyAsync(CircuitOrder order) => _orders.HoldAsync(
+        () => DoOnce(
+            order.Id,
+            (Grain: this, Order: order),
+            static (circuit, call, now) =>
             {
-                _orderedBy = order.By;
-                return DoOnce(order.Id, order, static (circuit, order, now) => circuit.Obey(order, now));
-            },
-            order.Hold);
-    }
+                call.Grain._orderedBy = call.Order.By; // whoever was the last to be obeyed is told with the change
+                return circuit.Obey(call.Order, now);
+            }),
+        order.Hold);
 
     // What an operator must see, and an auditor: where a verb changed the state twice, where it led to.
     private void Tell(Circuit circuit)

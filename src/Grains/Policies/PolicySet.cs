@@ -37,6 +37,9 @@ internal sealed class PolicySet
             entry => before is not null && before.TryGetValue(entry.Key, out var old) && AreAlike(old, entry.Value) ? old : entry.Value,
             StringComparer.Ordinal);
 
-    private static bool AreAlike<TPolicy>(TPolicy left, TPolicy right) =>
-        typeof(TPolicy).GetProperties().All(property => Equals(property.GetValue(left), property.GetValue(right)));
+    /// <summary>Whether they say the same.</summary>
+    public static bool AreAlike<TPolicy>(TPolicy? left, TPolicy? right)
+        where TPolicy : class =>
+        left is null || right is null ? left == right
+        : typeof(TPolicy).GetProperties().All(property => Equals(property.GetValue(left), property.GetValue(right)));
 }

@@ -11,6 +11,9 @@ internal sealed partial class CircuitAudit : IAsyncDisposable
 {
     public const int MostPending = 1_000;
 
+    // A host that stops waits for so long for what is pending.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
     private readonly Func<CircuitEvent, CancellationToken, ValueTask>[] _sinks;
     private readonly AuthorityMeter _meter;
     private readonly ILogger _logger;
@@ -37,10 +40,9 @@ internal sealed partial class CircuitAudit : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _pending.Writer.TryComplete();
-        await _end.CancelAsync().ConfigureAwait(false);
         if (_handing.IsValueCreated)
-            await _handing.Value.ConfigureAwait(false);
-        _end.Dispose();
+            await _handing.Value.WaitAsync(Patience).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _end.CancelAsync().ConfigureAwait(false);
     }
 
     private async Task HandAsync()

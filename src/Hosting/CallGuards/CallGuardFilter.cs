@@ -10,13 +10,13 @@ namespace ReliabilityToolkit.Orleans;
 /// </summary>
 internal sealed class CallGuardFilter(IReliabilityToolkit toolkit) : IIncomingGrainCallFilter
 {
-    private readonly ConcurrentDictionary<(MethodInfo Implementation, MethodInfo Interface), CallGuardAttribute[]> _guards = new();
+    private readonly ConcurrentDictionary<(Type Grain, MethodInfo Implementation, MethodInfo Interface), CallGuardAttribute[]> _guards = new();
 
     public Task Invoke(IIncomingGrainCallContext context)
     {
-        if (context.ImplementationMethod is null || context.InterfaceMethod is null)
+        if (context.ImplementationMethod is null || context.InterfaceMethod is null || context.Grain is not { } grain)
             return context.Invoke();
-        var guards = _guards.GetOrAdd((context.ImplementationMethod, context.InterfaceMethod), static methods => Find(methods));
+        var guards = _guards.GetOrAdd((grain.GetType(), context.ImplementationMethod, context.InterfaceMethod), static call => Find(call));
         return guards.Length == 0 ? context.Invoke() : InvokeAsync(context, guards, 0);
     }
 
@@ -64,13 +64,14 @@ internal sealed class CallGuardFilter(IReliabilityToolkit toolkit) : IIncomingGr
         }
     }
 
-    private static CallGuardAttribute[] Find((MethodInfo Implementation, MethodInfo Interface) methods)
+    // The method may be that of a base class, and the interface one that the grain's own extends.
+    private static CallGuardAttribute[] Find((Type Grain, MethodInfo Implementation, MethodInfo Interface) call)
     {
-        MemberInfo?[] places = [methods.Implementation, methods.Interface, methods.Implementation.DeclaringType, methods.Interface.DeclaringType];
+        var interfaces = call.Grain.GetInterfaces().Where(it => call.Interface.DeclaringType!.IsAssignableFrom(it));
+        MemberInfo[] places = [call.Implementation, call.Interface, call.Grain, .. interfaces];
         return
         [
-            .. places.Where(static place => place is not null)
-                .SelectMany(static place => place!.GetCustomAttributes<CallGuardAttribute>(inherit: true))
+            .. places.SelectMany(static place => place.GetCustomAttributes<CallGuardAttribute>(inherit: true))
                 .OrderBy(static guard => guard is RateLimitedAttribute ? 0 : guard is BulkheadedAttribute ? 1 : 2),
         ];
     }
@@ -93,6 +94,7 @@ internal sealed class CallGuardFilter(IReliabilityToolkit toolkit) : IIncomingGr
         {
             var name = guard.Key[CallKey.Argument.Length..];
             var at = Array.FindIndex(context.ImplementationMethod.GetParameters(), parameter => parameter.Name == name);
+            at = at < 0 ? Array.FindIndex(context.InterfaceMethod.GetParameters(), parameter => parameter.Name == name) : at;
             value = at < 0 ? null : context.Request.GetArgument(at);
         }
         else

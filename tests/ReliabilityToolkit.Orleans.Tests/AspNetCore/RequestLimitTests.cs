@@ -35,6 +35,11 @@ public sealed class RequestLimitTests(ToolkitCluster cluster) : IAsyncLifetime
             new ClusterLimit("fifty", (string?)context.GetRouteValue("tenant")),
             new ClusterLimit("pair", context.GetRouteValue("tenant") + "-all"),
         ])
+        .AddClusterPolicy("twice", static context =>
+        [
+            new ClusterLimit("pair", (string?)context.GetRouteValue("tenant")),
+            new ClusterLimit("pair", context.Request.Query["other"]),
+        ])
         .AddClusterPolicy("few", static context => [ClusterLimit.Bulkhead("single", (string?)context.GetRouteValue("tenant"))])
         .AddClusterPolicy("none", static _ => [])
         .UseClusterRejections());
@@ -87,6 +92,32 @@ public sealed class RequestLimitTests(ToolkitCluster cluster) : IAsyncLifetime
         Header(refused, "RateLimit-Policy").Should().Be("\"fifty\";q=50;w=180000, \"pair\";q=2;w=3600");
         await ToolkitCluster.EventuallyAsync(
             async () => (await cluster.Outside.GetRateLimiter("fifty", _key).GetStatusAsync()).AvailableTokens == 48, "what was taken is given back");
+    }
+
+    [Fact]
+    public async Task Request_WhoseLimitsAreOne_MeetsItOnceAndTellsItOnce()
+    {
+        // A stranger chose the same key twice; that was a 500 once, for a limit cannot be combined with itself.
+        for (var i = 0; i < 2; i++)
+            (await GetAsync($"/twice/{_key}?other={_key}")).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await GetAsync($"/twice/{_key}?other={_key}")).StatusCode.Should().Be(HttpStatusCode.TooManyRequests);
+        var other = await GetAsync($"/twice/{_key}?other={_key}-other");
+        other.StatusCode.Should().Be(HttpStatusCode.TooManyRequests);
+        Header(other, "RateLimit-Policy").Should().Be("\"pair\";q=2;w=3600", "one for both keys");
+        Header(other, "RateLimit").Should().StartWith("\"pair\";r=0;t=");
+    }
+
+    [Fact]
+    public async Task Shadow_InTheMiddleware_CountsAsItWouldBeDecided()
+    {
+        var pair = cluster.Outside.GetRateLimiter("pair", _key);
+        await pair.SetPolicyAsync(new RateLimiterPolicy { Burst = 3, TokensPerPeriod = 1, Period = TimeSpan.FromHours(1), Enforce = false }, 1);
+        for (var i = 0; i < 5; i++)
+            (await GetAsync($"/tenant/{_key}")).StatusCode.Should().Be(HttpStatusCode.OK);
+        (await pair.GetStatusAsync()).AvailableTokens.Should().Be(0, "three were admitted by it");
+        var statistics = pair.GetStatistics()!;
+        statistics.TotalFailedLeases.Should().BeInRange(2, 3, "one token may lie in a part of the node");
+        (statistics.TotalFailedLeases + statistics.TotalSuccessfulLeases).Should().Be(5);
     }
 
     [Theory]
@@ -193,7 +224,7 @@ public sealed class RequestLimitTests(ToolkitCluster cluster) : IAsyncLifetime
         _app = builder.Build();
         _app.UseRouting();
         _app.UseRateLimiter();
-        foreach (var policy in new[] { "tenant", "told", "patient", "chosen", "both", "few", "none" })
+        foreach (var policy in new[] { "tenant", "told", "patient", "chosen", "both", "twice", "few", "none" })
             _app.MapGet($"/{policy}/{{tenant}}", static () => "served").RequireRateLimiting(policy);
         _app.MapGet("/free", static () => "served");
         await _app.StartAsync();

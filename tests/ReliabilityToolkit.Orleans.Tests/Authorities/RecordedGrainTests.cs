@@ -110,6 +110,29 @@ public sealed class RecordedGrainTests : IDisposable
     }
 
     [Fact]
+    public async Task OwnPolicy_ThatMovesToWhereItsPolicyIsNotKnownYet_IsThereWhenThatHasCome()
+    {
+        var first = await LimiterAsync("volatile");
+        (await first.AskAsync(grain => grain.SetPolicyAsync(new() { Burst = 7 }, 5))).Should().BeTrue();
+        var moved = new FakeMigration();
+        await first.AskAsync(grain =>
+        {
+            grain.OnDehydrate(moved);
+            return new ValueTask<bool>(true);
+        });
+        var monitor = new PolicyMonitor { Write = static _ => { } };
+        using var source = new PolicySource(monitor, Log<PolicySource>());
+        var second = await BeginAsync(
+            "rt.limiter",
+            "volatile",
+            (clock, store) => new RateLimiterGrain(FakeActivation.Around(clock, source, store), Log<RateLimiterGrain>()),
+            moved);
+        monitor.Write = static policies => policies.RateLimiters["volatile"] = new() { Durability = Durability.Volatile };
+        monitor.Tell(monitor.CurrentValue);
+        (await second.AskAsync(grain => grain.GetStatusAsync())).Should().Match<RateLimiterStatus>(it => it.Burst == 7 && it.PolicyVersion == 5);
+    }
+
+    [Fact]
     public async Task OwnPolicy_OfAVolatileLimiter_MovesWithItAndKeepsItInMemory()
     {
         var first = await LimiterAsync("volatile");

@@ -26,6 +26,21 @@ public interface IGuardedGrain : IGrainWithStringKey
     Task<string> FreeAsync();
 }
 
+public abstract class PlainGrain : Grain
+{
+    private readonly string _answer = "ran";
+
+    public Task<string> RunAsync() => Task.FromResult(_answer);
+}
+
+public interface IRunsGrain : IGrainWithStringKey
+{
+    Task<string> RunAsync();
+}
+
+[RateLimited("one", Key = CallKey.GrainId)]
+public sealed class RunsGrain : PlainGrain, IRunsGrain;
+
 [Reentrant]
 public sealed class GuardedGrain : Grain, IGuardedGrain
 {
@@ -125,6 +140,14 @@ public sealed class CallGuardClusterTests(ToolkitCluster cluster)
         for (var i = 0; i < 2; i++)
             await Guarded.Awaiting(it => it.BrokenAsync(true)).Should().ThrowAsync<TimeoutException>();
         await Guarded.Awaiting(it => it.BrokenAsync(false)).Should().ThrowAsync<CircuitOpenException>();
+    }
+
+    [Fact]
+    public async Task Guards_OfAClass_HoldForTheMethodsThatItInherits()
+    {
+        var runs = cluster.Grains.GetGrain<IRunsGrain>(_key);
+        (await runs.RunAsync()).Should().Be("ran");
+        await runs.Awaiting(it => it.RunAsync()).Should().ThrowAsync<RateLimitedException>();
     }
 
     [Fact]

@@ -103,6 +103,19 @@ public sealed class CombinedClusterTests(ToolkitCluster cluster)
     }
 
     [Fact]
+    public async Task Combined_WithOneInShadowMode_GivesBackNothingThatWasNotTaken()
+    {
+        await Fifty.SetPolicyAsync(new RateLimiterPolicy { Burst = 2, TokensPerPeriod = 1, Period = TimeSpan.FromHours(1), Enforce = false }, 1);
+        (await Fifty.TryAcquireAsync(2)).IsAcquired.Should().BeTrue();
+        (await One.TryAcquireAsync()).IsAcquired.Should().BeTrue();
+        for (var i = 0; i < 5; i++)
+            (await Toolkit.Combine(Fifty, One).WithoutWaiting().AcquireAsync()).IsAcquired.Should().BeFalse();
+        (await Fifty.GetStatusAsync()).AvailableTokens.Should().Be(0, "it had none, and would have refused");
+        (await Fifty.AcquireEstimatedAsync(1)).Settle(0).Should().Be(default(Settlement));
+        (await Fifty.AcquireEstimatedAsync(1)).Settle(9).Should().Be(default(Settlement));
+    }
+
+    [Fact]
     public void Combine_OfNothingOrOfOneTwice_IsRefused()
     {
         Toolkit.Invoking(it => it.Combine()).Should().Throw<ArgumentException>().WithParameterName("limiters");

@@ -57,7 +57,7 @@ public sealed class HolderProcessTests(ToolkitCluster cluster)
         public Holder(ToolkitCluster cluster, string policy, string key)
         {
             var start = new ProcessStartInfo("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true };
-            start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "ReliabilityToolkit.Orleans.PermitHolder.dll"));
+            start.ArgumentList.Add(Program);
             foreach (var argument in cluster.OfAnOutsider)
                 start.ArgumentList.Add(argument);
             start.ArgumentList.Add(policy);
@@ -65,6 +65,22 @@ public sealed class HolderProcessTests(ToolkitCluster cluster)
             _process = Process.Start(start)!;
             _process.OutputDataReceived += (_, line) => Hear(line.Data);
             _process.BeginOutputReadLine();
+        }
+
+        // From where it was built, with all that it needs: beside the tests lies only what these need.
+        private static string Program
+        {
+            get
+            {
+                var output = new DirectoryInfo(AppContext.BaseDirectory); // …/tests/PROJECT/bin/CONFIGURATION/FRAMEWORK
+                return Path.Combine(
+                    output.Parent!.Parent!.Parent!.Parent!.FullName,
+                    "PermitHolder",
+                    "bin",
+                    output.Parent.Name,
+                    output.Name,
+                    "ReliabilityToolkit.Orleans.PermitHolder.dll");
+            }
         }
 
         public long FencingToken { get; private set; }

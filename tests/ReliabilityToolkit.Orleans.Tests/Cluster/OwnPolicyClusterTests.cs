@@ -21,7 +21,9 @@ public sealed class OwnPolicyClusterTests(ToolkitCluster cluster)
 
         (await Fifty.SetPolicyAsync(new RateLimiterPolicy { Burst = 1 }, version: 6)).Should().BeFalse("it is older");
         (await Fifty.ClearPolicyAsync(version: 6)).Should().BeFalse();
-        (await Fifty.SetPolicyAsync(new RateLimiterPolicy { Burst = 1 }, version: 7)).Should().BeTrue("that is in force, as it was set first");
+        (await Fifty.SetPolicyAsync(new RateLimiterPolicy { Burst = 1 }, version: 7)).Should().BeFalse("another was set with that version");
+        (await Fifty.SetPolicyAsync(new RateLimiterPolicy { Burst = 500, TokensPerPeriod = 1, Period = Hour }, version: 7))
+            .Should().BeTrue("that is the one in force");
         (await Fifty.GetStatusAsync()).Burst.Should().Be(500);
         (await Fifty.ClearPolicyAsync(version: 8)).Should().BeTrue();
         (await Fifty.GetStatusAsync()).Should().Match<RateLimiterStatus>(it => it.Burst == 50 && it.AvailableTokens == 10 && it.PolicyVersion == 8);

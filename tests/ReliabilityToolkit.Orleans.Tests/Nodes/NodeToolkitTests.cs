@@ -4,7 +4,11 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ReliabilityToolkit.Orleans.Tests;
 
-/// <summary>All that a node has, under fake time, with authorities that lend to whoever asks.</summary>
+/// <summary>
+/// All that a node has, under fake time, with authorities that lend to whoever asks. By itself, after all others: it measures the memory of the
+/// process.
+/// </summary>
+[Collection(Alone.Name)]
 public sealed class NodeToolkitTests
 {
     private readonly FakeNode _node = new();
@@ -125,4 +129,10 @@ public sealed class NodeToolkitTests
         protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
             targetMethod!.Name == nameof(IGrainFactory.GetGrain) ? _authority : throw new NotSupportedException();
     }
+}
+
+[CollectionDefinition(Name, DisableParallelization = true)]
+public static class Alone
+{
+    public const string Name = "alone";
 }

@@ -154,7 +154,7 @@ public sealed class PolicyTests
     public void Builder_NullArguments_Throw()
     {
         FluentActions.Invoking(() => Source("{}", toolkit => toolkit.AddRateLimiter(null!)))
-            .Should().Throw<ArgumentNullException>().WithParameterName("name");
+            .Should().Throw<ArgumentNullException>().WithParameterName("policy");
         FluentActions.Invoking(() => Source("{}", toolkit => toolkit.Bind(null!)))
             .Should().Throw<ArgumentNullException>().WithParameterName("section");
         FluentActions.Invoking(() => Source("{}", toolkit => toolkit.UseStronglyConsistentDirectory(TimeSpan.FromTicks(-1))))

@@ -48,6 +48,22 @@ public sealed class SettlementTests : IDisposable
     }
 
     [Fact]
+    public async Task Refund_WithoutAnAnswer_IsNotToldAgain()
+    {
+        // An authority that has moved in between does not remember it, and would give it back twice.
+        var lease = await Limiter.AcquireEstimatedAsync(80);
+        _node.Authority.OnRefund = refund =>
+        {
+            _refunds.Add(refund);
+            return FakeAuthority.Never<Acknowledgement>();
+        };
+        lease.Settle(30);
+        await PassAsync(seconds: 5);
+        _refunds.Should().HaveCount(1);
+        _book.Of("calls.untold kind=limiter policy=api").Should().Be(1);
+    }
+
+    [Fact]
     public async Task Settle_WhereTheNodeHasAPart_GoesThereFirst()
     {
         var ledger = new TokenLedger(new RateLimiterPolicy { Burst = 1_000, TokensPerPeriod = 1_000 }, _node.Clock.Now, new(1, Predecessor.None));

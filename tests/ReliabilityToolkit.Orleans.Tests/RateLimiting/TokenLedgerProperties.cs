@@ -45,6 +45,8 @@ public sealed class TokenLedgerProperties
                     var mayWait = step.Step == Step.Wait;
                     var id = node.Next();
                     var grant = ledger.Acquire(new TokenRequest(id, tokens, mayWait), now);
+                    grant.FillsWithin.Should().Be(policy.FillsWithin);
+                    grant = grant with { FillsWithin = default };
 
                     // The oracle: not before anybody who came earlier, and not before the level covers it.
                     var earliest = admissions.Count == 0 ? now : Instant.Later(now, admissions[^1].At);

@@ -142,6 +142,27 @@ public sealed class NodeTelemetryTests : IDisposable
     }
 
     [Fact]
+    public async Task Limiter_RefusedHereAndAdmittedThere_IsOneDecision()
+    {
+        var ledger = new TokenLedger(new RateLimiterPolicy { Burst = 10, TokensPerPeriod = 1 }, _node.Clock.Now, new(1, Predecessor.None));
+        _node.Authority.OnAcquireTokens = request => new(ledger.Acquire(request, _node.Clock.Now));
+        var limiter = _node.NewLimiter().Limiter;
+        limiter.AttemptAcquire().IsAcquired.Should().BeFalse();
+        (await limiter.TryAcquireAsync()).IsAcquired.Should().BeTrue();
+        _book.Of("limiter.decisions outcome=no_local_stock policy=api source=part").Should().Be(0);
+        _book.Of("limiter.decisions outcome=admitted policy=api source=authority").Should().Be(1);
+    }
+
+    [Fact]
+    public void Policies_ThatStrangersThinkOf_AreOneBeyondAThousand()
+    {
+        for (var i = 0; i < 2 * PolicyNames.Most; i++)
+            _node.Meter.Limiters.Of($"policy-{i}").Add(DecisionSource.Part, DecisionOutcome.Admitted);
+        _book.Read().Keys.Count(static name => name.Contains("decisions", StringComparison.Ordinal)).Should().Be(PolicyNames.Most + 1);
+        _book.Of("limiter.decisions outcome=admitted policy=other source=part").Should().Be(PolicyNames.Most);
+    }
+
+    [Fact]
     public void StripedCount_OfManyThreads_LosesNothing()
     {
         var count = new StripedCount();

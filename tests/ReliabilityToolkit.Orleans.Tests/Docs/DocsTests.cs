@@ -5,21 +5,28 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace ReliabilityToolkit.Orleans.Tests;
 
-/// <summary>The README's code is cut from files that compile: each block names its file and the markers around it.</summary>
-public sealed partial class ReadmeTests
+/// <summary>The code on the pages is cut from files that compile: each block names its file and the markers around it.</summary>
+public sealed partial class DocsTests
 {
-    [Fact]
-    public void Readme_EveryCodeBlock_IsThatOfTheFileItNames()
+    private static readonly string Root = FindRoot();
+
+    public static TheoryData<string> Pages =>
+    [
+        "README.md",
+        "src/PACKAGE.md",
+        .. Directory.EnumerateFiles(Path.Combine(Root, "docs"), "*.md").Select(static page => $"docs/{Path.GetFileName(page)}").Order(),
+    ];
+
+    [Theory]
+    [MemberData(nameof(Pages))]
+    public void Page_EveryCodeBlock_IsThatOfTheFileItNames(string page)
     {
-        var root = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(root.FullName, "ReliabilityToolkit.Orleans.sln")))
-            root = root.Parent!;
-        var readme = File.ReadAllText(Path.Combine(root.FullName, "README.md"));
-        var blocks = NamedBlock().Matches(readme);
-        blocks.Should().HaveCount(4).And.HaveCount(Regex.Count(readme, "```csharp"), "no block is without a source");
+        var text = File.ReadAllText(Path.Combine(Root, page));
+        var blocks = NamedBlock().Matches(text);
+        blocks.Should().HaveCount(Regex.Count(text, "```csharp"), "no block is without a source");
         foreach (Match block in blocks)
         {
-            var source = File.ReadAllText(Path.Combine(root.FullName, block.Groups["file"].Value));
+            var source = File.ReadAllText(Path.Combine(Root, block.Groups["file"].Value));
             var part = block.Groups["part"].Value;
             var cut = Regex.Match(
                 source, $@"^(?<indent> *)// <{part}>\n(?<code>.*?)^ *// </{part}>", RegexOptions.Multiline | RegexOptions.Singleline);
@@ -28,6 +35,20 @@ public sealed partial class ReadmeTests
             block.Groups["code"].Value.Should().Be(code);
         }
     }
+
+    [Theory]
+    [MemberData(nameof(Pages))]
+    public void Page_EveryLinkToAFileHere_LeadsToOne(string page)
+    {
+        foreach (Match link in Link().Matches(File.ReadAllText(Path.Combine(Root, page))))
+        {
+            var target = Path.Combine(Root, Path.GetDirectoryName(page)!, link.Groups["target"].Value);
+            (File.Exists(target) || Directory.Exists(target)).Should().BeTrue($"{link.Value} on {page}");
+        }
+    }
+
+    [Fact]
+    public void Readme_HasCode() => NamedBlock().Count(File.ReadAllText(Path.Combine(Root, "README.md"))).Should().BeGreaterThan(3);
 
     [Fact]
     public async Task Readme_ItsCode_Runs()
@@ -42,6 +63,14 @@ public sealed partial class ReadmeTests
         await host.StopAsync();
     }
 
+    private static string FindRoot()
+    {
+        var root = new DirectoryInfo(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(root.FullName, "ReliabilityToolkit.Orleans.sln")))
+            root = root.Parent!;
+        return root.FullName;
+    }
+
     private static int FreePort()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
@@ -51,4 +80,7 @@ public sealed partial class ReadmeTests
 
     [GeneratedRegex(@"<!-- from (?<file>[^:]+): (?<part>[a-z]+) -->\n```csharp\n(?<code>.*?)```", RegexOptions.Singleline)]
     private static partial Regex NamedBlock();
+
+    [GeneratedRegex(@"\]\((?<target>[^)#:]+)(#[^)]*)?\)")]
+    private static partial Regex Link();
 }
