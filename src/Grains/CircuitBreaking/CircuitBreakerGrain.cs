@@ -108,13 +108,15 @@ internal sealed partial class CircuitBreakerGrain(AuthoritySurroundings around, 
         var previous = _seen.State;
         _seen = (generation, state);
         Around.Meter.Changed(PolicyName, state, cause);
-        var by = cause is CircuitCause.Tripped or CircuitCause.Isolated or CircuitCause.Reset ? _orderedBy : null;
+        var isOrdered = cause is CircuitCause.Tripped or CircuitCause.Isolated or CircuitCause.Reset;
+        var by = isOrdered ? _orderedBy : null;
+        var (who, why) = (isOrdered ? by ?? "a caller without a name" : "itself", reason ?? "none given");
         if (state == CircuitState.Closed)
-            LogClosed(Logger, Name, previous, cause, by, reason);
+            LogClosed(Logger, Name, previous, cause, who, why);
         else if (state == CircuitState.HalfOpen)
             LogHalfOpen(Logger, Name);
         else
-            LogOpened(Logger, Name, state, previous, cause, by, reason);
+            LogOpened(Logger, Name, state, previous, cause, who, why);
         if (state != CircuitState.HalfOpen)
         {
             Around.Audit.Tell(new CircuitEvent(
@@ -123,14 +125,14 @@ internal sealed partial class CircuitBreakerGrain(AuthoritySurroundings around, 
     }
 
     [LoggerMessage(
-        EventId = 7, Level = LogLevel.Warning, Message = "Circuit {Name} is {State}, and was {Previous}: {Cause} (by {By}, who says: {Reason}).")]
+        EventId = 7, Level = LogLevel.Warning, Message = "Circuit {Name} is {State}, and was {Previous}: {Cause}. By: {By}; reason: {Reason}.")]
     private static partial void LogOpened(
-        ILogger logger, string name, CircuitState state, CircuitState previous, CircuitCause cause, string? by, string? reason);
+        ILogger logger, string name, CircuitState state, CircuitState previous, CircuitCause cause, string by, string reason);
 
     [LoggerMessage(
-        EventId = 8, Level = LogLevel.Information, Message = "Circuit {Name} is closed, and was {Previous}: {Cause} (by {By}, who says: {Reason}).")]
+        EventId = 8, Level = LogLevel.Information, Message = "Circuit {Name} is closed, and was {Previous}: {Cause}. By: {By}; reason: {Reason}.")]
     private static partial void LogClosed(
-        ILogger logger, string name, CircuitState previous, CircuitCause cause, string? by, string? reason);
+        ILogger logger, string name, CircuitState previous, CircuitCause cause, string by, string reason);
 
     [LoggerMessage(EventId = 9, Level = LogLevel.Information, Message = "Circuit {Name} is half open: its cool-down is over.")]
     private static partial void LogHalfOpen(ILogger logger, string name);

@@ -174,10 +174,10 @@ public sealed class CircuitBreakerGrainTests : IDisposable, INodeObserver
         await _audit.DisposeAsync();
 
         _log.Lines.Should().Equal(
-            "Warning: Circuit api/key is Open, and was Closed: Failures (by (null), who says: (null)).",
+            "Warning: Circuit api/key is Open, and was Closed: Failures. By: itself; reason: none given.",
             "Information: Circuit api/key is half open: its cool-down is over.",
-            "Information: Circuit api/key is closed, and was HalfOpen: TrialsSucceeded (by (null), who says: (null)).",
-            "Warning: Circuit api/key is Isolated, and was Closed: Isolated (by node 7, who says: for repair).");
+            "Information: Circuit api/key is closed, and was HalfOpen: TrialsSucceeded. By: itself; reason: none given.",
+            "Warning: Circuit api/key is Isolated, and was Closed: Isolated. By: node 7; reason: for repair.");
         _events.Select(static it => (it.Policy, it.Key, it.Previous, it.State, it.Cause, it.Reason, it.By)).Should().Equal(
             ("api", "key", CircuitState.Closed, CircuitState.Open, CircuitCause.Failures, null, null),
             ("api", "key", CircuitState.HalfOpen, CircuitState.Closed, CircuitCause.TrialsSucceeded, null, null),
