@@ -130,9 +130,17 @@ internal abstract partial class AuthorityGrain<TPolicy, TMachine, TAnswer, TMemo
         TaskCreationOptions.DenyChildAttach,
         _scheduler!);
 
+    public ValueTask<bool> SetPolicyAsync(TPolicy policy, long version)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        return SetPolicyAsync(new PolicyOverride<TPolicy>(policy, version));
+    }
+
+    public ValueTask<bool> ClearPolicyAsync(long version) => SetPolicyAsync(new PolicyOverride<TPolicy>(null, version));
+
     /// <summary>Gives the name a policy of its own, or the configured one again. Throws as <c>Do</c>.</summary>
     /// <returns>Whether it is in force: not where a newer one is.</returns>
-    protected async ValueTask<bool> SetPolicyAsync(PolicyOverride<TPolicy> order)
+    public async ValueTask<bool> SetPolicyAsync(PolicyOverride<TPolicy> order)
     {
         PolicyOverride<TPolicy>.Check(order.Policy, order.Version);
         var isNewer = await Do((Grain: this, Order: order), static (_, call, now) => call.Grain.Override(call.Order, now));

@@ -59,18 +59,8 @@ internal sealed class BulkheadGrain(AuthoritySurroundings around, ILogger<Bulkhe
 
     public async ValueTask ReopenAsync() => await SwitchAsync(SlotCommand.Reopen);
 
-    public ValueTask<bool> SetPolicyAsync(BulkheadPolicy policy, long version)
-    {
-        ArgumentNullException.ThrowIfNull(policy);
-        return SetPolicyAsync(new PolicyOverride<BulkheadPolicy>(policy, version));
-    }
-
-    public ValueTask<bool> ClearPolicyAsync(long version) => SetPolicyAsync(new PolicyOverride<BulkheadPolicy>(null, version));
-
     public async ValueTask<BulkheadStatus> GetStatusAsync() =>
         await Do(0, static (ledger, _, now) => ledger.Describe(now)) with { PolicyVersion = PolicyVersion };
-
-    ValueTask<bool> IBulkheadProtocol.SetPolicyAsync(PolicyOverride<BulkheadPolicy> order) => SetPolicyAsync(order);
 
     ValueTask<SlotsGrant> IBulkheadProtocol.RenewAsync(SlotsRequest request) =>
         Do(request, static (ledger, request, now) => ledger.Renew(request, now), outlivesPolicy: request is { Asks: null, Spare: 0 });

@@ -31,18 +31,8 @@ internal sealed partial class CircuitBreakerGrain(AuthoritySurroundings around, 
 
     public async ValueTask ResetAsync(string? reason) => await ThrowAsync(CircuitCommand.Reset, reason);
 
-    public ValueTask<bool> SetPolicyAsync(CircuitBreakerPolicy policy, long version)
-    {
-        ArgumentNullException.ThrowIfNull(policy);
-        return SetPolicyAsync(new PolicyOverride<CircuitBreakerPolicy>(policy, version));
-    }
-
-    public ValueTask<bool> ClearPolicyAsync(long version) => SetPolicyAsync(new PolicyOverride<CircuitBreakerPolicy>(null, version));
-
     public async ValueTask<CircuitBreakerStatus> GetStatusAsync() =>
         await Do(0, static (circuit, _, now) => circuit.Describe(now)) with { PolicyVersion = PolicyVersion };
-
-    ValueTask<bool> ICircuitBreakerProtocol.SetPolicyAsync(PolicyOverride<CircuitBreakerPolicy> order) => SetPolicyAsync(order);
 
     ValueTask<VerdictGrant> ICircuitBreakerProtocol.RenewAsync(VerdictRequest request) =>
         Do(request, static (circuit, request, now) => circuit.Renew(request, now), outlivesPolicy: true);

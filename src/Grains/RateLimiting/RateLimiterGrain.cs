@@ -48,18 +48,8 @@ internal sealed class RateLimiterGrain(AuthoritySurroundings around, ILogger<Rat
 
     public async ValueTask ResetAsync() => await Reset(default);
 
-    public ValueTask<bool> SetPolicyAsync(RateLimiterPolicy policy, long version)
-    {
-        ArgumentNullException.ThrowIfNull(policy);
-        return SetPolicyAsync(new PolicyOverride<RateLimiterPolicy>(policy, version));
-    }
-
-    public ValueTask<bool> ClearPolicyAsync(long version) => SetPolicyAsync(new PolicyOverride<RateLimiterPolicy>(null, version));
-
     public async ValueTask<RateLimiterStatus> GetStatusAsync() =>
         await Do(0, static (ledger, _, now) => ledger.Describe(now)) with { PolicyVersion = PolicyVersion };
-
-    ValueTask<bool> IRateLimiterProtocol.SetPolicyAsync(PolicyOverride<RateLimiterPolicy> order) => SetPolicyAsync(order);
 
     ValueTask<TokenGrant> IRateLimiterProtocol.AcquireAsync(TokenRequest request) => Acquire(request);
 

@@ -25,6 +25,8 @@ public sealed class RequestLimitTests(ToolkitCluster cluster) : IAsyncLifetime
     public async Task InitializeAsync() => await StartAsync(static limits => limits
         .AddClusterPolicy("tenant", "pair", static context => (string?)context.GetRouteValue("tenant"))
         .AddClusterPolicy("told", "fifty", static context => (string?)context.GetRouteValue("tenant"), limit => limit.HeadersOnSuccess = true)
+        .AddClusterPolicy(
+            "wide", "wide", static context => (string?)context.GetRouteValue("tenant"), limit => limit.HeadersOnSuccess = true)
         .AddClusterPolicy("patient", "quick", static context => (string?)context.GetRouteValue("tenant"), limit => limit.Wait = true)
         .AddClusterPolicy(
             "chosen",
@@ -72,6 +74,13 @@ public sealed class RequestLimitTests(ToolkitCluster cluster) : IAsyncLifetime
         var admitted = await GetAsync($"/told/{_key}");
         admitted.StatusCode.Should().Be(HttpStatusCode.OK);
         Header(admitted, "RateLimit-Policy").Should().Be("\"fifty\";q=50;w=180000");
+        admitted.Headers.Contains("RateLimit").Should().BeFalse("the node holds nothing of it, and would have to ask");
+
+        HttpResponseMessage wide = null!;
+        await ToolkitCluster.EventuallyAsync(
+            async () => (wide = await GetAsync($"/wide/{_key}")).Headers.Contains("RateLimit"), "the node has a part, and tells what is in it");
+        Header(wide, "RateLimit-Policy").Should().Be("\"wide\";q=10000;w=1");
+        Header(wide, "RateLimit").Should().MatchRegex("^\"wide\";r=[1-9]\\d*;t=1$");
     }
 
     [Fact]
@@ -224,7 +233,7 @@ public sealed class RequestLimitTests(ToolkitCluster cluster) : IAsyncLifetime
         _app = builder.Build();
         _app.UseRouting();
         _app.UseRateLimiter();
-        foreach (var policy in new[] { "tenant", "told", "patient", "chosen", "both", "twice", "few", "none" })
+        foreach (var policy in new[] { "tenant", "told", "patient", "chosen", "both", "twice", "few", "none", "wide" })
             _app.MapGet($"/{policy}/{{tenant}}", static () => "served").RequireRateLimiting(policy);
         _app.MapGet("/free", static () => "served");
         await _app.StartAsync();

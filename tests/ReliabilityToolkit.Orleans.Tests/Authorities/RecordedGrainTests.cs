@@ -53,6 +53,25 @@ public sealed class RecordedGrainTests : IDisposable
     }
 
     [Fact]
+    public async Task Quarantine_IsLoggedAndCountedOnce()
+    {
+        using var meter = new AuthorityMeter();
+        using var book = new MeterBook(meter.Source);
+        var log = Log<RateLimiterGrain>();
+        await LimiterAsync("slow"); // lost
+        var successor = await BeginAsync(
+            "rt.limiter", "slow", (clock, store) => new RateLimiterGrain(FakeActivation.Around(clock, _source, store, meter: meter), log));
+        for (var i = 0; i < 3; i++)
+            await successor.AskAsync(grain => grain.TryAcquireAsync(1));
+        log.Lines.Should().Equal(
+            "Warning: The limiter slow lends nothing, or less, for 00:00:00.7500000: "
+            + "an authority before it may have been lost, with something lent.");
+        book.Of("authority.quarantines kind=limiter").Should().Be(1);
+        book.Of("authority.activations kind=limiter predecessor=lost").Should().Be(1);
+        book.Of("authority.decisions kind=limiter outcome=refused policy=slow").Should().Be(3);
+    }
+
+    [Fact]
     public async Task Limiter_WhosePredecessorSaidGoodbye_CarriesOnWithoutALoss()
     {
         var first = await LimiterAsync("slow");

@@ -4,6 +4,24 @@ namespace ReliabilityToolkit.Orleans.Tests;
 public sealed class CompositionClusterTests(ToolkitCluster cluster)
 {
     [Fact]
+    public async Task RetryBudget_SharedByALimiterOfTheCluster_IsThatOfAllNodes()
+    {
+        var (key, attempts) = (ToolkitCluster.NewKey(), 0);
+        foreach (var node in cluster.Nodes)
+        {
+            var budget = new RetryBudget(shared: node.GetRateLimiter("pair", key));
+            var retry = new Retry(new RetryOptions { MaxAttempts = 9, BaseDelay = TimeSpan.Zero, Budget = budget });
+            await retry.Awaiting(it => it.RunAsync(ValueTask (_) =>
+            {
+                attempts++;
+                throw new TimeoutException();
+            }).AsTask()).Should().ThrowAsync<TimeoutException>();
+        }
+
+        attempts.Should().Be(cluster.Nodes.Count + 2, "there are two tokens for all");
+    }
+
+    [Fact]
     public async Task Composition_FlakyDownstream_IsRetriedThroughAllFour()
     {
         var key = ToolkitCluster.NewKey();

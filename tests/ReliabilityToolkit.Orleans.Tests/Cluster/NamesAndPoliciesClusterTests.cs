@@ -10,7 +10,7 @@ public sealed class NamesAndPoliciesClusterTests(ToolkitCluster cluster)
         {
             var limiter = await node.GetRateLimiter("nowhere", "a").Awaiting(it => it.TryAcquireAsync().AsTask())
                 .Should().ThrowAsync<UnknownPolicyException>();
-            limiter.Which.KnownPolicies.Should().Equal("fifty", "one", "pair", "quick");
+            limiter.Which.KnownPolicies.Should().Equal("fifty", "one", "pair", "quick", "wide");
             limiter.Which.Policy.Should().Be("nowhere");
             await node.GetRateLimiter("nowhere").Awaiting(it => it.AcquireAsync().AsTask()).Should().ThrowAsync<UnknownPolicyException>();
             await node.GetRateLimiter("nowhere").Awaiting(it => it.GetStatusAsync().AsTask()).Should().ThrowAsync<UnknownPolicyException>();

@@ -88,6 +88,7 @@ public sealed class ToolkitCluster : IAsyncLifetime
             .AddRateLimiter(
                 "one", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period, policy.QueueLimit) = (1, 1, TimeSpan.FromHours(1), 2))
             .AddRateLimiter("quick", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period) = (1, 50, TimeSpan.FromSeconds(1)))
+            .AddRateLimiter("wide", policy => (policy.Burst, policy.TokensPerPeriod) = (10_000, 10_000))
             .AddRateLimiter("pair", policy => (policy.Burst, policy.TokensPerPeriod, policy.Period) = (2, 2, TimeSpan.FromHours(1)))
             .AddCircuitBreaker("five", policy => policy.CoolDown = TimeSpan.FromHours(1))
             .AddCircuitBreaker("short", policy => (policy.CoolDown, policy.HalfOpenMaxCalls) = (TimeSpan.FromMilliseconds(200), 2))
