@@ -1,11 +1,30 @@
-// The README's example, and the first lines of the other pages, as a stranger would write them: against the packages, in a project of his own.
+// The README's example (the file that its code is cut from is laid beside this one), and the first lines of the other pages, as a stranger would
+// write them: against the packages, in a project of his own.
 using Polly;
 using ReliabilityToolkit.Orleans;
 using ReliabilityToolkit.Orleans.AspNetCore;
 using ReliabilityToolkit.Orleans.Http;
 using ReliabilityToolkit.Orleans.Polly;
+using ReliabilityToolkit.Orleans.Tests;
 
 var (silo, gateway, http) = (int.Parse(args[0]), int.Parse(args[1]), int.Parse(args[2]));
+var faults = new List<string>();
+void Check(bool isSo, string what)
+{
+    Console.WriteLine($"{(isSo ? "ok    " : "FAILED")} {what}");
+    if (!isSo)
+        faults.Add(what);
+}
+
+using (var readme = ReadmeExample.BuildHost(silo, gateway))
+{
+    await readme.StartAsync();
+    Check(await readme.Services.GetRequiredService<Gate>().EnterAsync("acme") == "welcome", "the README's limiter admits");
+    var paid = await readme.Services.GetRequiredService<Checkout>().PayAsync("acme", "order 1", CancellationToken.None);
+    Check(paid == "order 1 is paid", "the README's composition pays");
+    await readme.StopAsync();
+}
+
 var builder = WebApplication.CreateBuilder();
 builder.Logging.SetMinimumLevel(LogLevel.Warning);
 builder.WebHost.UseUrls($"http://127.0.0.1:{http}");
@@ -29,14 +48,6 @@ app.MapHealthChecks("/health");
 await app.StartAsync();
 
 var toolkit = app.Services.GetRequiredService<IReliabilityToolkit>();
-var faults = new List<string>();
-void Check(bool isSo, string what)
-{
-    Console.WriteLine($"{(isSo ? "ok    " : "FAILED")} {what}");
-    if (!isSo)
-        faults.Add(what);
-}
-
 using (var lease = await toolkit.GetRateLimiter("tenant", "acme").TryAcquireAsync(2))
     Check(lease.IsAcquired, "a limiter admits what its burst allows");
 using (var lease = await toolkit.GetRateLimiter("tenant", "acme").TryAcquireAsync())
