@@ -12,7 +12,7 @@ internal static class TelemetrySetup
         // <telemetry>
         var telemetry = builder.Services.AddOpenTelemetry()
             .WithMetrics(metrics => metrics.AddMeter(ReliabilityToolkitTelemetry.MeterName, "Microsoft.Orleans").AddPrometheusExporter())
-            .WithTracing(traces => traces.AddSource(ReliabilityToolkitTelemetry.ActivitySourceName));
+            .WithTracing(traces => traces.AddSource(ReliabilityToolkitTelemetry.ActivitySourceName, "Microsoft.AspNetCore"));
         if (builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"] is { Length: > 0 })
             telemetry.UseOtlpExporter();
         // </telemetry>
