@@ -4,11 +4,17 @@ using System.Runtime.InteropServices;
 namespace ReliabilityToolkit.Orleans;
 
 /// <summary>
-/// A count that many threads add to: each processor has a line of memory of its own, so that they do not wait for each other. Thread-safe.
+/// A count that many threads add to: each has a line of memory that few others have, so that they do not wait for each other. By thread and not by
+/// processor: what the runtime says of that may be out of date, and two threads then meet. Thread-safe.
 /// </summary>
 internal sealed class StripedCount
 {
-    private static readonly int Mask = (int)BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount) - 1;
+    private static readonly int Mask = (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(8, Environment.ProcessorCount)) - 1;
+
+    private static int _threads;
+
+    [ThreadStatic]
+    private static int _thread; // counted from 1
 
     private readonly Cell[] _cells = new Cell[Mask + 1];
 
@@ -23,7 +29,12 @@ internal sealed class StripedCount
         }
     }
 
-    public void Add() => Interlocked.Increment(ref _cells[Thread.GetCurrentProcessorId() & Mask].Count);
+    public void Add()
+    {
+        if (_thread == 0)
+            _thread = Interlocked.Increment(ref _threads);
+        Interlocked.Increment(ref _cells[_thread & Mask].Count);
+    }
 
     // Two lines, for processors fetch them in pairs.
     [StructLayout(LayoutKind.Explicit, Size = 128)]
