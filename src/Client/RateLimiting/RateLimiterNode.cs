@@ -49,7 +49,7 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     private long _countedHits;
     private (long Lent, long Returned, long RunOut) _countedTokens;
     private TaskCompletionSource? _isLetGo;
-    private TokenDebt? _debt; // there from the first on
+    private DebtRepayment? _debt; // there from the first on
     private volatile int _burst;
     private volatile bool _isShadow; // refusals are only counted
     private volatile RateLimiterQuota? _quota;
@@ -182,35 +182,23 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     /// <summary>The real cost of what was acquired is known.</summary>
     public Settlement Settle(int estimate, long cost, Instant acquiredAt)
     {
-        PartRequest? request;
         Settlement settlement;
-        var elsewhere = 0;
-        lock (_lock)
+        if (cost > estimate)
         {
-            var now = _clock.Now;
-            if (cost > estimate)
-            {
-                var owed = (_debt ??= new TokenDebt()).Owe(cost - estimate, _burst, now);
-                settlement = new Settlement(0, owed, cost - estimate - owed);
-            }
-            else if (now - acquiredAt > EstimatedLease.RefundableFor)
-            {
-                settlement = new Settlement(0, 0, estimate - cost);
-            }
-            else
-            {
-                var refund = estimate - (int)cost;
-                elsewhere = refund - _stock.Refund(refund, now);
-                settlement = new Settlement(refund, 0, 0);
-            }
-
-            request = Follow(now);
+            var owed = Debt.Owe(cost - estimate);
+            settlement = new Settlement(0, owed, cost - estimate - owed);
+        }
+        else if (_clock.Now - acquiredAt > EstimatedLease.RefundableFor)
+        {
+            settlement = new Settlement(0, 0, estimate - cost);
+        }
+        else
+        {
+            settlement = new Settlement(estimate - cost, 0, 0);
+            Refund(estimate - (int)cost);
         }
 
         _meter.Settled(Policy, settlement);
-        Send(request);
-        if (elsewhere > 0)
-            _conversation.Tell(TellRefundAsync(elsewhere));
         return settlement;
     }
 
@@ -252,48 +240,43 @@ internal sealed partial class RateLimiterNode : IHasDueTime
     public void OnTime()
     {
         PartRequest? request;
-        var piece = 0;
         lock (_lock)
         {
             var now = _clock.Now;
             _stock.Advance(now);
-            if (_debt?.NextAt <= now)
-                piece = _debt.TakePiece(_burst, now);
             request = Follow(now);
         }
 
         Send(request);
-        if (piece > 0)
-            _ = RepayAsync(piece);
+    }
+
+    private DebtRepayment Debt => LazyInitializer.EnsureInitialized(ref _debt, () => new DebtRepayment(
+        Name,
+        _clock,
+        _timer,
+        _conversation.Caller.Logger,
+        () => _burst,
+        tokens => TryTake(tokens) ? new(TokenLease.Acquired) : AcquireAsync(tokens, CallerPatience.ForTokens, CancellationToken.None)));
+
+    private void Refund(int tokens)
+    {
+        PartRequest? request;
+        lock (_lock)
+        {
+            var now = _clock.Now;
+            tokens -= _stock.Refund(tokens, now);
+            request = Follow(now);
+        }
+
+        Send(request);
+        if (tokens > 0)
+            _conversation.Tell(TellRefundAsync(tokens));
     }
 
     // Once, and never again: an authority that has moved in between would give it back twice.
     private async ValueTask TellRefundAsync(int tokens) =>
         await _conversation.SendOnceAsync(tokens, static (authority, id, tokens) => authority.RefundAsync(new TokenRefund(id, tokens)))
             .ConfigureAwait(false);
-
-    private async Task RepayAsync(int piece)
-    {
-        var isAcquired = false;
-        try
-        {
-            using var lease = TryTake(piece)
-                ? TokenLease.Acquired
-                : await AcquireAsync(piece, CallerPatience.ForTokens, CancellationToken.None).ConfigureAwait(false);
-            isAcquired = lease == TokenLease.Acquired;
-        }
-        catch (Exception e)
-        {
-            LogNotRepaid(_conversation.Caller.Logger, _conversation.Name, e);
-        }
-
-        lock (_lock)
-        {
-            var now = _clock.Now;
-            _debt!.Repaid(piece, isAcquired, now);
-            _timer.Plan(this, _debt.NextAt);
-        }
-    }
 
     // The clock is read inside the lock, here and below: who waits for the lock must not take at his own older instant what was earned since.
     private TokenCaller Begin(int tokens, CallerPatience patience, bool isBack, out Waiter? waiter)
@@ -511,8 +494,6 @@ internal sealed partial class RateLimiterNode : IHasDueTime
 
         _lot = _stock.Lot;
         _timer.Plan(this, _stock.NextDueAt);
-        if (_debt is not null)
-            _timer.Plan(this, _debt.NextAt);
         return isSent ? request : null;
 
         void Release(Waiter waiter)
@@ -643,9 +624,6 @@ internal sealed partial class RateLimiterNode : IHasDueTime
 
     [LoggerMessage(EventId = 104, Level = LogLevel.Warning, Message = "The part of {Name} could not be renewed.")]
     private static partial void LogRenewalFailed(ILogger logger, string name, Exception exception);
-
-    [LoggerMessage(EventId = 116, Level = LogLevel.Warning, Message = "What the node owes {Name} could not be repaid yet.")]
-    private static partial void LogNotRepaid(ILogger logger, string name, Exception exception);
 
     /// <summary>One in the node's line. Done when his fate has been decided.</summary>
     private sealed class Waiter : TaskCompletionSource
