@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Orleans.Concurrency;
 
 namespace ReliabilityToolkit.Orleans.Tests;
@@ -11,7 +12,7 @@ public interface IGuardedGrain : IGrainWithStringKey
     [RateLimited("one", Key = CallKey.RequestContext + "tenant")]
     Task<string> LimitedByContextAsync();
 
-    Task<string> SlotAsync(TimeSpan time);
+    Task<string> SlotAsync(bool stays);
 
     Task<string> BrokenAsync(bool fails);
 
@@ -44,6 +45,8 @@ public sealed class RunsGrain : PlainGrain, IRunsGrain;
 [Reentrant]
 public sealed class GuardedGrain : Grain, IGuardedGrain
 {
+    private static readonly ConcurrentDictionary<string, TaskCompletionSource> Gates = new();
+
     [RateLimited("one", Key = CallKey.GrainId)]
     public Task<string> LimitedByGrainAsync() => Task.FromResult("ran");
 
@@ -53,11 +56,16 @@ public sealed class GuardedGrain : Grain, IGuardedGrain
     public Task<string> LimitedByContextAsync() => Task.FromResult("ran");
 
     [Bulkheaded("single", Key = CallKey.GrainId)]
-    public async Task<string> SlotAsync(TimeSpan time)
+    public async Task<string> SlotAsync(bool stays)
     {
-        await Task.Delay(time);
+        if (stays)
+            await Gate(this.GetPrimaryKeyString()).Task;
         return "ran";
     }
+
+    /// <summary>What a call that stays waits for; the silos are in the tests' process.</summary>
+    public static TaskCompletionSource Gate(string key) =>
+        Gates.GetOrAdd(key, static _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
 
     [CircuitBroken("two", Key = CallKey.GrainId)]
     public Task<string> BrokenAsync(bool fails) => fails ? throw new TimeoutException() : Task.FromResult("ran");
@@ -123,14 +131,15 @@ public sealed class CallGuardClusterTests(ToolkitCluster cluster)
     [Fact]
     public async Task Bulkheaded_HoldsItsSlotWhileTheCallRuns()
     {
-        var running = Guarded.SlotAsync(TimeSpan.FromSeconds(1));
+        var running = Guarded.SlotAsync(stays: true);
         await ToolkitCluster.EventuallyAsync(
             async () => (await cluster.Outside.GetBulkhead("single", _key).GetStatusAsync()).AvailableSlots == 0, "the call has its slot");
-        await Guarded.Awaiting(it => it.SlotAsync(TimeSpan.Zero)).Should().ThrowAsync<RateLimitedException>();
+        await Guarded.Awaiting(it => it.SlotAsync(stays: false)).Should().ThrowAsync<RateLimitedException>();
+        GuardedGrain.Gate(_key).SetResult();
         (await running).Should().Be("ran");
-        (await Guarded.SlotAsync(TimeSpan.Zero)).Should().Be("ran");
+        (await Guarded.SlotAsync(stays: false)).Should().Be("ran");
         await cluster.Outside.GetBulkhead("single", _key).CloseAsync();
-        await Guarded.Awaiting(it => it.SlotAsync(TimeSpan.Zero)).Should().ThrowAsync<BulkheadClosedException>();
+        await Guarded.Awaiting(it => it.SlotAsync(stays: false)).Should().ThrowAsync<BulkheadClosedException>();
     }
 
     [Fact]
